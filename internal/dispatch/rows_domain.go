@@ -1,0 +1,65 @@
+package dispatch
+
+import (
+	"virtumld/internal/driver"
+	"virtumld/internal/proto"
+)
+
+// domainRows are the procedures about domains.
+func domainRows() []row {
+	return []row{
+		call(proto.DomainCreate, do((*driver.Conn).DomainCreate)),
+		call(proto.DomainCreateXML, both((*driver.Conn).DomainCreateXML)),
+		call(proto.DomainDefineXML, both((*driver.Conn).DomainDefineXML)),
+		call(proto.DomainDestroy, do((*driver.Conn).DomainDestroy)),
+		quick(proto.DomainGetXMLDesc, both((*driver.Conn).DomainGetXMLDesc)),
+		quick(proto.DomainGetAutostart, both((*driver.Conn).DomainGetAutostart)),
+		quick(proto.DomainGetInfo, both((*driver.Conn).DomainGetInfo)),
+		quick(proto.DomainGetMaxMemory, both((*driver.Conn).DomainGetMaxMemory)),
+		quick(proto.DomainGetMaxVcpus, both((*driver.Conn).DomainGetMaxVcpus)),
+		quick(proto.DomainGetOsType, both((*driver.Conn).DomainGetOsType)),
+		quick(proto.ConnectListDefinedDomains, both((*driver.Conn).ConnectListDefinedDomains)),
+		quick(proto.DomainLookupByID, both((*driver.Conn).DomainLookupByID)),
+		quick(proto.DomainLookupByName, both((*driver.Conn).DomainLookupByName)),
+		quick(proto.DomainLookupByUUID, both((*driver.Conn).DomainLookupByUUID)),
+		quick(proto.ConnectNumOfDefinedDomains, get((*driver.Conn).ConnectNumOfDefinedDomains)),
+		call(proto.DomainReboot, do((*driver.Conn).DomainReboot)),
+		call(proto.DomainResume, do((*driver.Conn).DomainResume)),
+		call(proto.DomainSetAutostart, do((*driver.Conn).DomainSetAutostart)),
+		call(proto.DomainSetMaxMemory, do((*driver.Conn).DomainSetMaxMemory)),
+		call(proto.DomainSetMemory, do((*driver.Conn).DomainSetMemory)),
+		call(proto.DomainSetVcpus, do((*driver.Conn).DomainSetVcpus)),
+		call(proto.DomainShutdown, do((*driver.Conn).DomainShutdown)),
+		call(proto.DomainSuspend, do((*driver.Conn).DomainSuspend)),
+		call(proto.DomainUndefine, do((*driver.Conn).DomainUndefine)),
+		quick(proto.ConnectListDomains, both((*driver.Conn).ConnectListDomains)),
+		quick(proto.ConnectNumOfDomains, get((*driver.Conn).ConnectNumOfDomains)),
+		quick(proto.DomainGetSecurityLabel, both((*driver.Conn).DomainGetSecurityLabel)),
+		quick(proto.DomainIsActive, both((*driver.Conn).DomainIsActive)),
+		quick(proto.DomainIsPersistent, both((*driver.Conn).DomainIsPersistent)),
+		quick(proto.DomainGetJobInfo, both((*driver.Conn).DomainGetJobInfo)),
+		quick(proto.DomainHasManagedSaveImage, both((*driver.Conn).DomainHasManagedSaveImage)),
+		call(proto.DomainCreateWithFlags, both((*driver.Conn).DomainCreateWithFlags)),
+		call(proto.DomainSetVcpusFlags, do((*driver.Conn).DomainSetVcpusFlags)),
+		quick(proto.DomainGetVcpusFlags, both((*driver.Conn).DomainGetVcpusFlags)),
+		duplex(proto.DomainOpenConsole, (*driver.Conn).DomainOpenConsole),
+		quick(proto.DomainIsUpdated, both((*driver.Conn).DomainIsUpdated)),
+		call(proto.DomainSetMemoryFlags, do((*driver.Conn).DomainSetMemoryFlags)),
+		quick(proto.DomainGetState, both((*driver.Conn).DomainGetState)),
+		quick(proto.DomainGetControlInfo, both((*driver.Conn).DomainGetControlInfo)),
+		call(proto.DomainUndefineFlags, do((*driver.Conn).DomainUndefineFlags)),
+		call(proto.DomainDestroyFlags, do((*driver.Conn).DomainDestroyFlags)),
+		call(proto.DomainReset, do((*driver.Conn).DomainReset)),
+		call(proto.DomainShutdownFlags, do((*driver.Conn).DomainShutdownFlags)),
+		call(proto.DomainSetMetadata, do((*driver.Conn).DomainSetMetadata)),
+		quick(proto.DomainGetMetadata, both((*driver.Conn).DomainGetMetadata)),
+		quick(proto.ConnectListAllDomains, both((*driver.Conn).ConnectListAllDomains)),
+		quick(proto.DomainGetJobStats, both((*driver.Conn).DomainGetJobStats)),
+		call(proto.DomainDefineXMLFlags, both((*driver.Conn).DomainDefineXMLFlags)),
+		call(proto.DomainRename, both((*driver.Conn).DomainRename)),
+		call(proto.DomainSetLifecycleAction, do((*driver.Conn).DomainSetLifecycleAction)),
+		call(proto.DomainGetBlockInfo, both((*driver.Conn).DomainGetBlockInfo)),
+		quick(proto.DomainBlockResize, do((*driver.Conn).DomainBlockResize)),
+		quick(proto.DomainGetMessages, both((*driver.Conn).DomainGetMessages)),
+	}
+}

@@ -1,0 +1,161 @@
+package proto
+
+// Access says who may call a procedure.
+type Access uint8
+
+// The access classes. The zero value is none, so a procedure that was
+// forgotten is refused to read-only clients.
+const (
+	// ReadWrite: the call changes something, or shows a secret or a guest's
+	// inside.
+	ReadWrite Access = iota + 1
+	// ReadOnly: a read-only client may call it too. Some of these refuse
+	// single flags to such a client, which is the method's own matter:
+	// VIR_DOMAIN_XML_SECURE and its kind in the XML getters,
+	// VIR_DOMAIN_VCPU_GUEST, and the agent as source of addresses.
+	ReadOnly
+	// Message: the server sends it, nobody calls it.
+	Message
+)
+
+// accessClasses sorts the remote program's procedures. It is kept by hand,
+// after the calls of virCheckReadOnlyGoto in libvirt's src/libvirt-*.c.
+var accessClasses = map[Access][]int32{
+	ReadOnly:  readOnly,
+	ReadWrite: readWrite,
+	Message:   messages,
+}
+
+var readOnly = []int32{
+	ConnectOpen, ConnectClose, ConnectGetType, ConnectGetVersion, ConnectGetMaxVcpus, NodeGetInfo,
+	ConnectGetCapabilities, DomainGetXMLDesc, DomainGetAutostart, DomainGetInfo,
+	DomainGetMaxMemory, DomainGetMaxVcpus, DomainGetOsType, DomainGetVcpus,
+	ConnectListDefinedDomains, DomainLookupByID, DomainLookupByName, DomainLookupByUUID,
+	ConnectNumOfDefinedDomains, ConnectListDefinedNetworks, ConnectListDomains,
+	ConnectListNetworks, NetworkGetXMLDesc, NetworkGetAutostart, NetworkGetBridgeName,
+	NetworkLookupByName, NetworkLookupByUUID, ConnectNumOfDefinedNetworks, ConnectNumOfDomains,
+	ConnectNumOfNetworks, DomainGetSchedulerType, DomainGetSchedulerParameters, ConnectGetHostname,
+	ConnectSupportsFeature, DomainBlockStats, DomainInterfaceStats, AuthList, AuthSaslInit,
+	AuthSaslStart, AuthSaslStep, AuthPolkit, ConnectNumOfStoragePools, ConnectListStoragePools,
+	ConnectNumOfDefinedStoragePools, ConnectListDefinedStoragePools, StoragePoolLookupByName,
+	StoragePoolLookupByUUID, StoragePoolLookupByVolume, StoragePoolGetInfo, StoragePoolGetXMLDesc,
+	StoragePoolGetAutostart, StoragePoolNumOfVolumes, StoragePoolListVolumes,
+	StorageVolLookupByName, StorageVolLookupByKey, StorageVolLookupByPath, StorageVolGetInfo,
+	StorageVolGetXMLDesc, StorageVolGetPath, NodeGetCellsFreeMemory, NodeGetFreeMemory,
+	ConnectDomainEventRegister, ConnectDomainEventDeregister, ConnectGetUri, NodeNumOfDevices,
+	NodeListDevices, NodeDeviceLookupByName, NodeDeviceGetXMLDesc, NodeDeviceGetParent,
+	NodeDeviceNumOfCaps, NodeDeviceListCaps, DomainGetSecurityLabel, NodeGetSecurityModel,
+	ConnectNumOfInterfaces, ConnectListInterfaces, InterfaceLookupByName,
+	InterfaceLookupByMacString, InterfaceGetXMLDesc, ConnectNumOfDefinedInterfaces,
+	ConnectListDefinedInterfaces, ConnectNumOfSecrets, ConnectListSecrets, SecretLookupByUUID,
+	SecretGetXMLDesc, SecretLookupByUsage, ConnectIsSecure, DomainIsActive, DomainIsPersistent,
+	NetworkIsActive, NetworkIsPersistent, StoragePoolIsActive, StoragePoolIsPersistent,
+	InterfaceIsActive, ConnectGetLibVersion, ConnectCompareCPU, DomainMemoryStats,
+	ConnectBaselineCPU, DomainGetJobInfo, ConnectDomainEventRegisterAny,
+	ConnectDomainEventDeregisterAny, NwfilterLookupByName, NwfilterLookupByUUID,
+	NwfilterGetXMLDesc, ConnectNumOfNwfilters, ConnectListNwfilters, DomainHasManagedSaveImage,
+	DomainSnapshotGetXMLDesc, DomainSnapshotNum, DomainSnapshotListNames,
+	DomainSnapshotLookupByName, DomainHasCurrentSnapshot, DomainSnapshotCurrent,
+	DomainGetBlockInfo, DomainGetMemoryParameters, DomainGetVcpusFlags, DomainIsUpdated,
+	ConnectGetSysinfo, DomainGetBlkioParameters, DomainGetState, DomainGetSchedulerParametersFlags,
+	NodeGetCPUStats, NodeGetMemoryStats, DomainGetControlInfo, DomainGetVcpuPinInfo,
+	DomainGetBlockJobInfo, DomainBlockStatsFlags, DomainSnapshotGetParent,
+	DomainSnapshotNumChildren, DomainSnapshotListChildrenNames, DomainGetBlockIOTune,
+	DomainGetNumaParameters, DomainGetInterfaceParameters, DomainGetCPUStats, DomainGetDiskErrors,
+	DomainGetMetadata, DomainSnapshotIsCurrent, DomainSnapshotHasMetadata, ConnectListAllDomains,
+	DomainListAllSnapshots, DomainSnapshotListAllChildren, DomainGetSecurityLabelList,
+	DomainGetEmulatorPinInfo, ConnectListAllStoragePools, StoragePoolListAllVolumes,
+	ConnectListAllNetworks, ConnectListAllInterfaces, ConnectListAllNodeDevices,
+	ConnectListAllNwfilters, ConnectListAllSecrets, NodeGetMemoryParameters, NodeGetCPUMap,
+	NodeDeviceLookupScsiHostByWwn, DomainGetJobStats, DomainMigrateGetCompressionCache,
+	ConnectGetCPUModelNames, ConnectNetworkEventRegisterAny, ConnectNetworkEventDeregisterAny,
+	ConnectDomainEventCallbackRegisterAny, ConnectDomainEventCallbackDeregisterAny,
+	NodeGetFreePages, NetworkGetDhcpLeases, ConnectGetAllDomainStats, DomainGetIothreadInfo,
+	DomainInterfaceAddresses, ConnectRegisterCloseCallback, ConnectUnregisterCloseCallback,
+	DomainGetPerfEvents, ConnectStoragePoolEventRegisterAny, ConnectStoragePoolEventDeregisterAny,
+	ConnectNodeDeviceEventRegisterAny, ConnectNodeDeviceEventDeregisterAny, StorageVolGetInfoFlags,
+	ConnectSecretEventRegisterAny, ConnectSecretEventDeregisterAny, DomainMigrateGetMaxDowntime,
+	DomainManagedSaveGetXMLDesc, StoragePoolLookupByTargetPath, NwfilterBindingLookupByPortDev,
+	NwfilterBindingGetXMLDesc, ConnectListAllNwfilterBindings, ConnectGetStoragePoolCapabilities,
+	NetworkListAllPorts, NetworkPortLookupByUUID, NetworkPortGetParameters, NetworkPortGetXMLDesc,
+	DomainCheckpointGetXMLDesc, DomainListAllCheckpoints, DomainCheckpointListAllChildren,
+	DomainCheckpointLookupByName, DomainCheckpointGetParent, ConnectSetIdentity,
+	DomainBackupGetXMLDesc, DomainGetMessages, NodeDeviceIsPersistent, NodeDeviceIsActive,
+	NetworkGetMetadata, DomainGetAutostartOnce,
+}
+
+var readWrite = []int32{
+	DomainAttachDevice, DomainCreate, DomainCreateXML, DomainDefineXML, DomainDestroy,
+	DomainDetachDevice, DomainPinVcpu, DomainReboot, DomainResume, DomainSetAutostart,
+	DomainSetMaxMemory, DomainSetMemory, DomainSetVcpus, DomainShutdown, DomainSuspend,
+	DomainUndefine, NetworkCreate, NetworkCreateXML, NetworkDefineXML, NetworkDestroy,
+	NetworkSetAutostart, NetworkUndefine, DomainCoreDump, DomainRestore, DomainSave,
+	DomainSetSchedulerParameters, DomainMigratePrepare, DomainMigratePerform, DomainMigrateFinish,
+	ConnectFindStoragePoolSources, StoragePoolCreateXML, StoragePoolDefineXML, StoragePoolCreate,
+	StoragePoolBuild, StoragePoolDestroy, StoragePoolDelete, StoragePoolUndefine,
+	StoragePoolRefresh, StoragePoolSetAutostart, StorageVolCreateXML, StorageVolDelete,
+	DomainBlockPeek, DomainMemoryPeek, DomainMigratePrepare2, DomainMigrateFinish2,
+	NodeDeviceDettach, NodeDeviceReAttach, NodeDeviceReset, NodeDeviceCreateXML, NodeDeviceDestroy,
+	StorageVolCreateXMLFrom, InterfaceDefineXML, InterfaceUndefine, InterfaceCreate,
+	InterfaceDestroy, ConnectDomainXMLFromNative, ConnectDomainXMLToNative, SecretDefineXML,
+	SecretSetValue, SecretGetValue, SecretUndefine, DomainMigratePrepareTunnel,
+	DomainAttachDeviceFlags, DomainDetachDeviceFlags, DomainAbortJob, StorageVolWipe,
+	DomainMigrateSetMaxDowntime, DomainUpdateDeviceFlags, NwfilterDefineXML, NwfilterUndefine,
+	DomainManagedSave, DomainManagedSaveRemove, DomainSnapshotCreateXML, DomainRevertToSnapshot,
+	DomainSnapshotDelete, DomainCreateWithFlags, DomainSetMemoryParameters, DomainSetVcpusFlags,
+	DomainOpenConsole, DomainSetMemoryFlags, DomainSetBlkioParameters, DomainMigrateSetMaxSpeed,
+	StorageVolUpload, StorageVolDownload, DomainInjectNmi, DomainScreenshot, DomainMigrateBegin3,
+	DomainMigratePrepare3, DomainMigratePrepareTunnel3, DomainMigratePerform3,
+	DomainMigrateFinish3, DomainMigrateConfirm3, DomainSetSchedulerParametersFlags,
+	InterfaceChangeBegin, InterfaceChangeCommit, InterfaceChangeRollback, DomainPinVcpuFlags,
+	DomainSendKey, DomainUndefineFlags, DomainSaveFlags, DomainRestoreFlags, DomainDestroyFlags,
+	DomainSaveImageGetXMLDesc, DomainSaveImageDefineXML, DomainBlockJobAbort,
+	DomainBlockJobSetSpeed, DomainBlockPull, DomainMigrateGetMaxSpeed, DomainReset,
+	DomainOpenGraphics, NodeSuspendForDuration, DomainBlockResize, DomainSetBlockIOTune,
+	DomainSetNumaParameters, DomainSetInterfaceParameters, DomainShutdownFlags,
+	StorageVolWipePattern, StorageVolResize, DomainPmSuspendForDuration, DomainSetMetadata,
+	DomainBlockRebase, DomainPmWakeup, DomainGetHostname, DomainPinEmulator,
+	NodeSetMemoryParameters, DomainBlockCommit, NetworkUpdate, DomainFstrim,
+	DomainSendProcessSignal, DomainOpenChannel, DomainMigrateSetCompressionCache,
+	NodeDeviceDetachFlags, DomainMigrateBegin3Params, DomainMigratePrepare3Params,
+	DomainMigratePrepareTunnel3Params, DomainMigratePerform3Params, DomainMigrateFinish3Params,
+	DomainMigrateConfirm3Params, DomainSetMemoryStatsPeriod, DomainCreateXMLWithFiles,
+	DomainCreateWithFiles, DomainCoreDumpWithFormat, DomainFsfreeze, DomainFsthaw, DomainGetTime,
+	DomainSetTime, ConnectGetDomainCapabilities, DomainOpenGraphicsFd, DomainBlockCopy,
+	NodeAllocPages, DomainGetFsinfo, DomainDefineXMLFlags, DomainPinIothread, DomainAddIothread,
+	DomainDelIothread, DomainSetUserPassword, DomainRename, DomainMigrateStartPostCopy,
+	DomainSetPerfEvents, DomainGetGuestVcpus, DomainSetGuestVcpus, DomainSetVcpu,
+	DomainSetBlockThreshold, DomainManagedSaveDefineXML, DomainSetLifecycleAction,
+	DomainDetachDeviceAlias, ConnectCompareHypervisorCPU, ConnectBaselineHypervisorCPU,
+	NodeGetSevInfo, DomainGetLaunchSecurityInfo, NwfilterBindingCreateXML, NwfilterBindingDelete,
+	DomainSetIothreadParams, NetworkPortCreateXML, NetworkPortSetParameters, NetworkPortDelete,
+	DomainCheckpointCreateXML, DomainCheckpointDelete, DomainGetGuestInfo,
+	DomainAgentSetResponseTimeout, DomainBackupBegin, DomainAuthorizedSshKeysGet,
+	DomainAuthorizedSshKeysSet, DomainStartDirtyRateCalc, NodeDeviceDefineXML, NodeDeviceUndefine,
+	NodeDeviceCreate, NwfilterDefineXMLFlags, NetworkDefineXMLFlags, NodeDeviceGetAutostart,
+	NodeDeviceSetAutostart, NetworkCreateXMLFlags, DomainSetLaunchSecurityState, DomainSaveParams,
+	DomainRestoreParams, DomainAbortJobFlags, DomainFdAssociate, NetworkSetMetadata,
+	NodeDeviceUpdate, DomainGraphicsReload, DomainSetAutostartOnce, DomainSetThrottleGroup,
+	DomainDelThrottleGroup,
+}
+
+var messages = []int32{
+	DomainEventLifecycle, DomainEventReboot, DomainEventRtcChange, DomainEventWatchdog,
+	DomainEventIOError, DomainEventGraphics, DomainEventIOErrorReason, DomainEventControlError,
+	DomainEventBlockJob, DomainEventDiskChange, DomainEventTrayChange, DomainEventPmwakeup,
+	DomainEventPmsuspend, DomainEventBalloonChange, DomainEventPmsuspendDisk,
+	DomainEventDeviceRemoved, NetworkEventLifecycle, DomainEventCallbackLifecycle,
+	DomainEventCallbackReboot, DomainEventCallbackRtcChange, DomainEventCallbackWatchdog,
+	DomainEventCallbackIOError, DomainEventCallbackGraphics, DomainEventCallbackIOErrorReason,
+	DomainEventCallbackControlError, DomainEventCallbackBlockJob, DomainEventCallbackDiskChange,
+	DomainEventCallbackTrayChange, DomainEventCallbackPmwakeup, DomainEventCallbackPmsuspend,
+	DomainEventCallbackBalloonChange, DomainEventCallbackPmsuspendDisk,
+	DomainEventCallbackDeviceRemoved, DomainEventBlockJob2, DomainEventCallbackTunable,
+	DomainEventCallbackAgentLifecycle, DomainEventCallbackDeviceAdded,
+	DomainEventCallbackMigrationIteration, ConnectEventConnectionClosed,
+	DomainEventCallbackJobCompleted, DomainEventCallbackDeviceRemovalFailed,
+	StoragePoolEventLifecycle, StoragePoolEventRefresh, NodeDeviceEventLifecycle,
+	NodeDeviceEventUpdate, DomainEventCallbackMetadataChange, SecretEventLifecycle,
+	SecretEventValueChanged, DomainEventBlockThreshold, DomainEventMemoryFailure,
+	DomainEventMemoryDeviceSizeChange, NetworkEventCallbackMetadataChange, DomainEventNicMacChange,
+}

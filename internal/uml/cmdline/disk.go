@@ -1,0 +1,115 @@
+package cmdline
+
+import (
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"virtumld/internal/domxml"
+	"virtumld/internal/supervisor"
+)
+
+// noDisk stands for unit 0 where the definition has none. A kernel without a
+// ubd0 opens the file root_fs of its working folder, and one that fails to
+// open it can neither plug in a disk there nor remove it without an oops. The
+// null device is a disk of no sectors, which can be removed and replaced.
+const noDisk = "ubd0rcd=/dev/null"
+
+// disks gives each disk its unit.
+func (b *builder) disks() error {
+	if !b.caps.UBD {
+		if len(b.def.Disks) > 0 {
+			return unsupported("<disk> %s: the kernel %s has no ubd devices (CONFIG_BLK_DEV_UBD)", b.def.Disks[0].Target, b.caps.Path)
+		}
+		return nil
+	}
+	first := false
+	for _, disk := range b.def.Disks {
+		first = first || disk.Unit == 0
+		if err := b.disk(disk); err != nil {
+			return err
+		}
+	}
+	if !first {
+		b.arg(noDisk)
+	}
+	return nil
+}
+
+// disk is ubdN<flags>=FILE[,,SERIAL] (ubd_kern.c, ubd_setup_common). A COW
+// file's backing file is not named: the kernel opens it by the header's path,
+// where it has to be, and never rewrites the header.
+func (b *builder) disk(disk domxml.Disk) error {
+	path := "/disk" + strconv.Itoa(disk.Unit)
+	value := supervisor.Root + path
+	if disk.Serial != "" {
+		if err := b.checkSerial(disk); err != nil {
+			return err
+		}
+		value += ",," + disk.Serial
+	}
+	word := "ubd" + strconv.Itoa(disk.Unit) + diskFlags(disk) + "=" + value
+	if strings.Contains(word, " ") {
+		word = `"` + word + `"`
+	}
+	b.arg(word)
+	file := supervisor.File{Host: disk.Path, Guest: path, ReadOnly: disk.ReadOnly, Lock: supervisor.LockShared, Own: true}
+	if !disk.ReadOnly && !disk.Shareable {
+		file.Lock = supervisor.LockWrite
+	}
+	b.line.Files = append(b.line.Files, file)
+	if disk.COW {
+		return b.backing(disk)
+	}
+	return nil
+}
+
+// diskFlags are ubd's letters. c leaves the kernel's own locks out: the
+// supervisor holds locks of its own, for the guest's whole life. d keeps a
+// guest from turning its raw disk into a COW file over any file of the host.
+func diskFlags(disk domxml.Disk) string {
+	flags := ""
+	if disk.ReadOnly {
+		flags += "r"
+	}
+	if disk.Sync {
+		flags += "s"
+	}
+	flags += "c"
+	if !disk.COW {
+		flags += "d"
+	}
+	if disk.NoDiscard {
+		flags += "t"
+	}
+	return flags
+}
+
+// backing puts the backing file where the COW file's header says it is.
+func (b *builder) backing(disk domxml.Disk) error {
+	named, known := b.options.Backing[disk.Unit]
+	if !known {
+		named = disk.Backing
+	}
+	if !filepath.IsAbs(named) || filepath.Clean(named) != named || named == "/" {
+		return unsupported("<disk> %s: the header of %s names the backing file %q, which is not a plain absolute path; make the file anew", disk.Target, disk.Path, named)
+	}
+	host := disk.Backing
+	if host == "" {
+		host = named
+	}
+	b.line.Files = append(b.line.Files, supervisor.File{Host: host, Guest: named, ReadOnly: true, Lock: supervisor.LockShared, Own: true})
+	return nil
+}
+
+func (b *builder) checkSerial(disk domxml.Disk) error {
+	if !b.caps.UBDSerial {
+		return unsupported("<serial> of disk %s: the kernel %s takes no serial numbers", disk.Target, b.caps.Path)
+	}
+	for _, c := range []byte(disk.Serial) {
+		if c < ' ' || c > '~' || strings.IndexByte(`,:"`, c) >= 0 {
+			return unsupported(`<serial> of disk %s: %q holds a character that the kernel's ubd syntax has no place for (comma, colon, quote, control or non-ASCII)`, disk.Target, disk.Serial)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,53 @@
+package uml
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"virtumld/internal/domxml"
+	"virtumld/internal/paths"
+)
+
+func TestUMID(t *testing.T) {
+	id := uuid.MustParse("b4433fc2-a22e-ffb3-0a3d-9c173b395800")
+	m := New(Config{Paths: paths.Paths{UMLDir: "/run/libvirt/uml-guest"}})
+	for name, own := range map[string]bool{
+		"demo":                                 true,
+		"a.b_c-9":                              true,
+		strings.Repeat("x", 63):                true,
+		strings.Repeat("x", 64):                false,
+		"../../etc":                            false,
+		".hidden":                              false,
+		"two words":                            false,
+		"a,b":                                  false,
+		"ümlaut":                               false,
+		"notify":                               false,
+		"0b38a7c2-a22e-ffb3-0a3d-9c173b395800": false,
+	} {
+		want := id.String()
+		if own {
+			want = name
+		}
+		if got := m.UMID(&domxml.Definition{Name: name, UUID: id}); got != want {
+			t.Errorf("umid of %q is %q, want %q", name, got, want)
+		}
+	}
+	deep := New(Config{Paths: paths.Paths{UMLDir: "/" + strings.Repeat("d", 60)}})
+	if got := deep.UMID(&domxml.Definition{Name: strings.Repeat("x", 50), UUID: id}); got != id.String() {
+		t.Errorf("a path too long for a socket: umid %q", got)
+	}
+}
+
+func TestParseTicks(t *testing.T) {
+	stat := "12 (a ) b) S 1 12 12 0 -1 4194560 1 2 3 4 10 20 30 40 20 0 1 0 99"
+	if got := parseTicks([]byte(stat)); got != 100 {
+		t.Errorf("%d ticks, want 100", got)
+	}
+	for _, bad := range []string{"", "12 (x) S 1", "12 (x) S 1 2 3 4 5 6 7 8 9 10 a b c d"} {
+		if got := parseTicks([]byte(bad)); got != 0 {
+			t.Errorf("%q: %d ticks", bad, got)
+		}
+	}
+}

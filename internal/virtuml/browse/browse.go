@@ -1,0 +1,223 @@
+// Package browse is "virtuml image ls", "cat" and "cp": it looks into the
+// disks of guests that do not run, and into images. What it reads may have
+// been made by a hostile guest: package ext4read bounds it, names are shown
+// without control characters, and nothing is written outside the destination.
+// It changes no volume.
+package browse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"virtumld/internal/cow"
+	"virtumld/internal/ext4read"
+	"virtumld/internal/filelock"
+	"virtumld/internal/virtuml/connect"
+)
+
+// Commands are the three commands, to be put below "virtuml image".
+func Commands() []*cobra.Command {
+	return []*cobra.Command{lsCommand(), catCommand(), cpCommand()}
+}
+
+const syntax = `
+
+VOLUME is a volume of the pool "default", POOL/VOLUME, or a path of a raw or
+copy-on-write image with an ext2, ext3 or ext4 file system. No guest may be
+writing to it.`
+
+func lsCommand() *cobra.Command {
+	var uri string
+	cmd := &cobra.Command{
+		Use:     "ls VOLUME:PATH...",
+		Short:   "List files of a volume",
+		Long:    "List files of a volume, as ls -l does." + syntax,
+		Example: "  virtuml image ls web.cow:/etc",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return each(cmd, uri, args, func(d *disk, name string) error {
+				return list(d, name, cmd.OutOrStdout())
+			})
+		},
+	}
+	return define(cmd, &uri)
+}
+
+func catCommand() *cobra.Command {
+	var uri string
+	cmd := &cobra.Command{
+		Use:     "cat VOLUME:PATH...",
+		Short:   "Print files of a volume",
+		Long:    "Print files of a volume." + syntax,
+		Example: "  virtuml image cat web.cow:/var/log/messages",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return each(cmd, uri, args, func(d *disk, name string) error {
+				return print(d, name, cmd.OutOrStdout())
+			})
+		},
+	}
+	return define(cmd, &uri)
+}
+
+func cpCommand() *cobra.Command {
+	var uri string
+	cmd := &cobra.Command{
+		Use:   "cp VOLUME:PATH... DESTINATION",
+		Short: "Copy files and folders out of a volume",
+		Long: `Copy files and folders out of a volume to the host, with permissions and
+times, but without owners, set-user-id bits and devices. Symbolic links stay
+what they are. DESTINATION is a folder to copy into, or a new name.` + syntax,
+		Example: "  virtuml image cp web.cow:/var/log .",
+		Args:    cobra.MinimumNArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			to := args[len(args)-1]
+			return each(cmd, uri, args[:len(args)-1], func(d *disk, name string) error {
+				return copyOut(cmd.Context(), d, name, to, cmd.ErrOrStderr())
+			})
+		},
+	}
+	return define(cmd, &uri)
+}
+
+func define(cmd *cobra.Command, uri *string) *cobra.Command {
+	cmd.Flags().StringVarP(uri, "connect", "c", "", "daemon to use, such as uml:///session (default: as virsh chooses)")
+	return cmd
+}
+
+// each calls do for every VOLUME:PATH.
+func each(cmd *cobra.Command, uri string, args []string, do func(*disk, string) error) error {
+	for _, arg := range args {
+		volume, name, err := parse(arg)
+		if err != nil {
+			return err
+		}
+		if err := one(cmd, uri, volume, name, do); err != nil {
+			return fmt.Errorf("%s: %w", volume, err)
+		}
+	}
+	return nil
+}
+
+func one(cmd *cobra.Command, uri, volume, name string, do func(*disk, string) error) error {
+	file, err := locate(cmd.Context(), uri, volume)
+	if err != nil {
+		return err
+	}
+	d, err := openDisk(file)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if d.NeedsRecovery() {
+		fmt.Fprintf(cmd.ErrOrStderr(), "virtuml: %s was not unmounted: its guest's last changes may be missing\n", volume)
+	}
+	return do(d, name)
+}
+
+// parse splits VOLUME:PATH at the first colon before a slash, else at the last
+// colon: a volume may have colons.
+func parse(arg string) (volume, name string, err error) {
+	at := strings.Index(arg, ":/")
+	if at < 0 {
+		at = strings.LastIndexByte(arg, ':')
+	}
+	if at <= 0 {
+		return "", "", fmt.Errorf("%q: use VOLUME:PATH, such as disk.img:/etc", arg)
+	}
+	if name = arg[at+1:]; name == "" {
+		name = "/"
+	}
+	return arg[:at], name, nil
+}
+
+// locate is the path of a volume. One that is given as a path needs no daemon.
+func locate(ctx context.Context, uri, volume string) (string, error) {
+	if strings.HasPrefix(volume, "/") || strings.HasPrefix(volume, "./") || strings.HasPrefix(volume, "../") {
+		return filepath.Abs(volume)
+	}
+	l, err := connect.Dial(ctx, uri)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = l.Disconnect() }()
+	poolName, name := "default", volume
+	if before, after, ok := strings.Cut(volume, "/"); ok {
+		poolName, name = before, after
+	}
+	pool, err := l.StoragePoolLookupByName(poolName)
+	if err != nil {
+		return "", err
+	}
+	vol, err := l.StorageVolLookupByName(pool, name)
+	if err != nil {
+		return "", err
+	}
+	return l.StorageVolGetPath(vol)
+}
+
+// disk is an open volume's file system.
+type disk struct {
+	*ext4read.FS
+	file *os.File
+	cow  *cow.Reader // nil for a raw image
+}
+
+// Close closes the files and gives up their locks.
+func (d *disk) Close() {
+	if d.cow != nil {
+		_ = d.cow.Close()
+	}
+	_ = d.file.Close()
+}
+
+// openDisk opens the image at path, unless somebody writes to it.
+func openDisk(path string) (*disk, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	d := &disk{file: file}
+	if err := d.open(path); err != nil {
+		d.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *disk) open(path string) error {
+	info, err := d.file.Stat()
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() && info.Mode()&os.ModeDevice == 0 {
+		return fmt.Errorf("%s is neither a file nor a disk", path)
+	}
+	switch err := filelock.Lock(d.file, filelock.Shared); {
+	case errors.Is(err, filelock.ErrHeld):
+		return errors.New("a guest is using it: shut the guest off first")
+	case err != nil:
+		return err
+	}
+	var r io.ReaderAt = d.file
+	size, err := d.file.Seek(0, io.SeekEnd) // a device's, too
+	if err != nil {
+		return err
+	}
+	switch reader, err := cow.OpenReader(path); {
+	case err == nil:
+		d.cow, r, size = reader, reader, reader.Size()
+	case !errors.Is(err, cow.ErrNotCOW):
+		return err
+	}
+	d.FS, err = ext4read.Open(r, size)
+	return err
+}

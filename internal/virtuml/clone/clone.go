@@ -1,0 +1,221 @@
+// Package clone is what "virtuml image" does with copy-on-write files beyond
+// libvirt's API: merging them into their backing files, rebasing, checking and
+// mending them. The files are opened by the user who asks; locks keep it off
+// the disks of running guests. It knows no guests.
+package clone
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+
+	libvirt "github.com/digitalocean/go-libvirt"
+	"github.com/spf13/cobra"
+
+	"virtumld/internal/cow"
+	"virtumld/internal/virtuml/connect"
+)
+
+// place is where the daemon is and which of its pools is meant.
+type place struct {
+	uri, pool string
+}
+
+func (p *place) define(cmd *cobra.Command) {
+	cmd.Flags().StringVarP(&p.uri, "connect", "c", "", "daemon to use, such as uml:///session (default: as virsh chooses)")
+	cmd.Flags().StringVar(&p.pool, "pool", "default", "storage pool of the volume")
+}
+
+// path is the file of a volume's name; a name with a slash is a path already.
+func (p *place) path(ctx context.Context, name string) (string, error) {
+	if isPath(name) {
+		return filepath.Abs(name)
+	}
+	var path string
+	err := p.with(ctx, func(l *libvirt.Libvirt, pool libvirt.StoragePool) error {
+		vol, err := l.StorageVolLookupByName(pool, name)
+		if err == nil {
+			path, err = l.StorageVolGetPath(vol)
+		}
+		return err
+	})
+	return path, err
+}
+
+func isPath(name string) bool { return strings.ContainsRune(name, filepath.Separator) }
+
+// refresh has the daemon read the volume's pool anew, since its file has
+// changed.
+func (p *place) refresh(ctx context.Context, name string) error {
+	if isPath(name) {
+		return nil
+	}
+	return p.with(ctx, func(l *libvirt.Libvirt, pool libvirt.StoragePool) error {
+		return l.StoragePoolRefresh(pool, 0)
+	})
+}
+
+func (p *place) with(ctx context.Context, do func(*libvirt.Libvirt, libvirt.StoragePool) error) error {
+	l, err := connect.Dial(ctx, p.uri)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = l.Disconnect() }()
+	pool, err := l.StoragePoolLookupByName(p.pool)
+	if err == nil {
+		err = do(l, pool)
+	}
+	if err != nil {
+		return fmt.Errorf("storage pool %q: %w", p.pool, err)
+	}
+	return nil
+}
+
+// Commands are "virtuml image merge", "rebase" and "check".
+func Commands() []*cobra.Command {
+	return []*cobra.Command{mergeCommand(), rebaseCommand(), checkCommand()}
+}
+
+func mergeCommand() *cobra.Command {
+	var at place
+	cmd := &cobra.Command{
+		Use:   "merge VOLUME",
+		Short: "Write what a COW volume holds into its backing file",
+		Long: `Writes what the copy-on-write VOLUME holds down into its backing file and
+empties VOLUME, as uml_moo does. The guest must be shut off. Other clones of the
+backing file do not fit it any more afterwards. A merge that was interrupted is
+finished by another one.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			path, err := at.path(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if err := cow.Merge(cmd.Context(), path, nil); err != nil {
+				return busy(err)
+			}
+			return at.refresh(cmd.Context(), args[0])
+		},
+	}
+	at.define(cmd)
+	return cmd
+}
+
+func rebaseCommand() *cobra.Command {
+	var at place
+	var o cow.RebaseOptions
+	cmd := &cobra.Command{
+		Use:   "rebase VOLUME BACKING",
+		Short: "Give a COW volume another backing file",
+		Long: `Gives the copy-on-write VOLUME another backing file of the same size. What a
+guest reads stays the same: sectors that differ between the old backing file and
+the new one are copied into VOLUME first.`,
+		Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			path, err := at.path(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			backing, err := at.path(cmd.Context(), args[1])
+			if err != nil {
+				return err
+			}
+			if err := cow.Rebase(cmd.Context(), path, backing, o); err != nil {
+				return busy(err)
+			}
+			return at.refresh(cmd.Context(), args[0])
+		},
+	}
+	at.define(cmd)
+	cmd.Flags().BoolVar(&o.Unsafe, "unsafe", false, "only change the name: the new backing file holds what the old one did")
+	return cmd
+}
+
+func checkCommand() *cobra.Command {
+	var at place
+	var o cow.RepairOptions
+	var repair, asJSON bool
+	cmd := &cobra.Command{
+		Use:   "check VOLUME",
+		Short: "Say what is wrong with a COW volume, and mend it",
+		Long: `Says what is wrong with the copy-on-write VOLUME: cut short, a backing file that
+is missing or was changed, a merge that was interrupted. The exit status is 0
+when nothing is wrong that keeps a guest from using it.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			path, err := at.path(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			report, err := examine(cmd.Context(), path, repair, o)
+			if err != nil {
+				return busy(err)
+			}
+			if err := show(cmd.OutOrStdout(), report, asJSON); err != nil {
+				return err
+			}
+			if !report.OK() {
+				return fmt.Errorf("%s is damaged", path)
+			}
+			return nil
+		},
+	}
+	at.define(cmd)
+	f := cmd.Flags()
+	f.BoolVar(&repair, "repair", false, "mend what can be mended without loss")
+	f.BoolVar(&o.AcceptLoss, "accept-loss", false, "with --repair: make a file that was cut short whole, without the lost data")
+	f.BoolVar(&o.RefreshMtime, "refresh-mtime", false, "with --repair: the backing file holds what it did, only its time has changed")
+	f.BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// examine mends the file first when that is asked for.
+func examine(ctx context.Context, path string, repair bool, o cow.RepairOptions) (*cow.Report, error) {
+	if repair {
+		return cow.Repair(ctx, path, o)
+	}
+	if o.AcceptLoss || o.RefreshMtime {
+		return nil, errors.New("--accept-loss and --refresh-mtime are for --repair")
+	}
+	return cow.Verify(path)
+}
+
+// problem is one line of the report.
+type problem struct {
+	Kind       cow.Kind `json:"kind"`
+	Text       string   `json:"text"`
+	Repairable bool     `json:"repairable"`
+	Harmless   bool     `json:"harmless"`
+}
+
+func show(to io.Writer, report *cow.Report, asJSON bool) error {
+	problems := []problem{}
+	for _, p := range report.Problems {
+		problems = append(problems, problem{p.Kind, p.Text, p.Repairable, p.Harmless})
+	}
+	if asJSON {
+		return json.NewEncoder(to).Encode(problems)
+	}
+	if len(problems) == 0 {
+		_, err := fmt.Fprintln(to, "nothing is wrong")
+		return err
+	}
+	for _, p := range problems {
+		if _, err := fmt.Fprintf(to, "%s: %s\n", p.Kind, p.Text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// busy says who it is that uses a file.
+func busy(err error) error {
+	if errors.Is(err, cow.ErrBusy) {
+		return fmt.Errorf("%w: shut the guest off first", err)
+	}
+	return err
+}

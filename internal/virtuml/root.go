@@ -14,7 +14,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"virtumld/internal/virtuml/browse"
 	"virtumld/internal/virtuml/clone"
+	"virtumld/internal/virtuml/doctor"
 	"virtumld/internal/virtuml/image"
 	"virtumld/internal/virtuml/run"
 )
@@ -50,6 +52,7 @@ func Command(version string) *cobra.Command {
 	}
 	images := image.Command()
 	images.AddCommand(clone.Commands()...)
-	root.AddCommand(images, run.Command())
+	images.AddCommand(browse.Commands()...)
+	root.AddCommand(images, run.Command(), doctor.Command())
 	return root
 }

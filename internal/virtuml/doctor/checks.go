@@ -2,12 +2,11 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
 	"strings"
-
-	"errors"
 )
 
 func ok(format string, args ...any) Finding {

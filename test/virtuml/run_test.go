@@ -70,8 +70,8 @@ func TestRunFails(t *testing.T) {
 			"no such file or directory": {"-v", "/no/such/folder:/data", "bb.img"},
 			"unknown flag":              {"--nosuch", "bb.img"},
 			"name an image":             {},
-			"is too little":             {"--rm", "-m", "1M", "bb.img"},
-			"too little":                {"-m", "1M", "bb.img"},
+			"are too few":               {"--rm", "-m", "1M", "bb.img"},
+			"too few":                   {"-m", "1M", "bb.img"},
 		} {
 			if r := run(d, args...); r.Code != 125 || !strings.Contains(r.Stderr, want) {
 				t.Errorf("%q: %d, %q, want 125 and %q", args, r.Code, r.Stderr, want)

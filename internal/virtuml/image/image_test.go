@@ -247,16 +247,16 @@ func TestBoot(t *testing.T) {
 	ok(t, d, "import", "--pool", "images", "--name", "boot", "--modules", root)
 	d.Boot(testkit.Guest{Name: "vm", Disk: filepath.Join(folder, "boot")})
 	shell := d.Shell("vm")
-	for command, want := range map[string]string{
-		"stat -c '%a %u %g %h' /secret":                     "640 1234 5678 2",
-		"cat /again":                                        "found",
-		"stat -c '%F %t %T' /dev/console":                   "character special file 5 1",
-		"echo more >/again && cat /secret":                  "more",
-		"test -d /lib/modules/$(uname -r)/kernel && echo y": "y",
-		"dd if=/dev/zero of=/big bs=1M count=60 2>/dev/null && sync && stat -c %s /big": "62914560",
+	for _, test := range []struct{ command, want string }{
+		{"stat -c '%a %u %g %h' /secret", "640 1234 5678 2"},
+		{"cat /again", "found"},
+		{"stat -c '%F %t %T' /dev/console", "character special file 5 1"},
+		{"echo more >/again && cat /secret", "more"},
+		{"test -d /lib/modules/$(uname -r)/kernel && echo y", "y"},
+		{"dd if=/dev/zero of=/big bs=1M count=60 2>/dev/null && sync && stat -c %s /big", "62914560"},
 	} {
-		if got := strings.TrimSpace(shell.Run(command)); got != want {
-			t.Errorf("%s: got %q, want %q", command, got, want)
+		if got := strings.TrimSpace(shell.Run(test.command)); got != test.want {
+			t.Errorf("%s: got %q, want %q", test.command, got, test.want)
 		}
 	}
 	shell.Run("mount -o remount,ro /")

@@ -122,14 +122,15 @@ func (c *Conn) StoragePoolSetAutostart(ctx context.Context, a *libvirt.StoragePo
 	return c.driver.storage.SetPoolAutostart(ctx, poolSpec(a.Pool), a.Autostart != 0)
 }
 
-// StoragePoolDefineXML makes the document a persistent pool's definition. With
-// the flag to validate, elements that libvirt does not have are dropped all the
-// same: there is no schema of pools and volumes here.
+// StoragePoolDefineXML makes the document a persistent pool's definition.
 func (c *Conn) StoragePoolDefineXML(ctx context.Context, a *libvirt.StoragePoolDefineXMLArgs) (*libvirt.StoragePoolDefineXMLRet, error) {
 	if err := checkStorageFlags(a.Flags, uint32(libvirt.StoragePoolDefineValidate), "virStoragePoolDefineXML"); err != nil {
 		return nil, err
 	}
 	def, err := storagexml.ParsePool(a.XML)
+	if err == nil && a.Flags&uint32(libvirt.StoragePoolDefineValidate) != 0 {
+		err = storagexml.ValidatePool(a.XML)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -276,6 +276,10 @@ func resize(capacity uint64, flags libvirt.StorageVolResizeFlags) func(*Conn, *f
 	}
 }
 
+// strangeVolume is a document that is read only by clients who want no strict
+// reading.
+const strangeVolume = "<volume><name>v</name><capacity>1</capacity><colour/></volume>"
+
 // What is refused before the storage hears of it.
 func TestStorageRefuses(t *testing.T) {
 	wipe := func(algorithm uint32) func(*Conn, *fakeStorage) error {
@@ -307,6 +311,24 @@ func TestStorageRefuses(t *testing.T) {
 			_, err := c.StorageVolCreateXML(t.Context(), &libvirt.StorageVolCreateXMLArgs{Pool: f.object("active"), Flags: libvirt.StorageVolCreateReflink})
 			return err
 		}, "invalid argument: unsupported flags (0x2) in function virStorageVolCreateXML"},
+		{func(c *Conn, _ *fakeStorage) error {
+			_, err := c.StoragePoolDefineXML(t.Context(), &libvirt.StoragePoolDefineXMLArgs{
+				XML: "<pool type='dir'><name>n</name><colour/><target><path>/n</path></target></pool>", Flags: uint32(libvirt.StoragePoolDefineValidate),
+			})
+			return err
+		}, "XML document failed to validate against schema: './colour' is not part of a pool's definition"},
+		{func(c *Conn, f *fakeStorage) error {
+			_, err := c.StorageVolCreateXML(t.Context(), &libvirt.StorageVolCreateXMLArgs{
+				Pool: f.object("active"), XML: strangeVolume, Flags: libvirt.StorageVolCreateValidate,
+			})
+			return err
+		}, "XML document failed to validate against schema: './colour' is not part of a volume's definition"},
+		{func(c *Conn, f *fakeStorage) error {
+			_, err := c.StorageVolCreateXMLFrom(t.Context(), &libvirt.StorageVolCreateXMLFromArgs{
+				Pool: f.object("active"), XML: strangeVolume, Clonevol: volumeA, Flags: libvirt.StorageVolCreateValidate,
+			})
+			return err
+		}, "XML document failed to validate against schema: './colour' is not part of a volume's definition"},
 		{wipe(10), "invalid argument: wiping algorithm 10 not supported"},
 		{wipe(1<<32 - 1), "invalid argument: wiping algorithm -1 not supported"},
 		{resize(0, 0), "invalid argument: capacity in virStorageVolResize cannot be zero without 'delta' or 'shrink' flags set"},

@@ -102,7 +102,7 @@ func (c *Conn) StorageVolCreateXML(ctx context.Context, a *libvirt.StorageVolCre
 	if err := c.mustBeActive(pool); err != nil {
 		return nil, err
 	}
-	def, err := storagexml.ParseVolume(a.XML)
+	def, err := readVolume(storagexml.ParseVolume, a.XML, a.Flags)
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +127,7 @@ func (c *Conn) StorageVolCreateXMLFrom(ctx context.Context, a *libvirt.StorageVo
 	if err != nil {
 		return nil, err
 	}
-	def, err := storagexml.ParseClone(a.XML)
+	def, err := readVolume(storagexml.ParseClone, a.XML, a.Flags)
 	if err != nil {
 		return nil, err
 	}
@@ -136,6 +136,18 @@ func (c *Conn) StorageVolCreateXMLFrom(ctx context.Context, a *libvirt.StorageVo
 		return nil, err
 	}
 	return &libvirt.StorageVolCreateXMLFromRet{Vol: volumeObject(v)}, nil
+}
+
+// readVolume parses a document, strictly when the client asks for that.
+func readVolume(parse func(string) (*storagexml.Volume, error), text string, flags libvirt.StorageVolCreateFlags) (*storagexml.Volume, error) {
+	def, err := parse(text)
+	if err == nil && flags&libvirt.StorageVolCreateValidate != 0 {
+		err = storagexml.ValidateVolume(text)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return def, nil
 }
 
 // mustBeActive refuses an inactive pool before a document is read, as libvirt

@@ -94,6 +94,8 @@ func identifyFile(f file, size int64) (Kind, error) {
 		return DockerArchive, nil
 	case err == nil:
 		return Tar, nil
+	case errors.Is(err, errWindow):
+		return "", err
 	case isCompressed(start):
 		return "", errors.New("what is compressed in it is no tar archive; unpack a compressed disk image first")
 	}

@@ -5,8 +5,10 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"log"
 	"net/http/httptest"
@@ -241,6 +243,42 @@ func TestTarballs(t *testing.T) {
 				t.Errorf("got\n%s", got)
 			}
 		})
+	}
+}
+
+// What asks for gigabytes of memory to be unpacked is refused.
+func TestHugeWindow(t *testing.T) {
+	pack := func(args ...string) []byte {
+		cmd := exec.Command(args[0], args[1:]...)
+		cmd.Stdin = bytes.NewReader(archiveOf(t, "./", "./a"))
+		packed, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return packed
+	}
+	// The first block's header follows the stream's 12 bytes: its length in
+	// words less one, flags, the LZMA2 filter with the dictionary's size, CRC.
+	big := pack("xz", "-c")
+	block := big[12 : 12+4*(int(big[12])+1)]
+	if !bytes.Equal(block[1:4], []byte{0, 0x21, 1}) {
+		t.Fatalf("unexpected header % x", block)
+	}
+	block[4] = 40 // 4 GiB
+	binary.LittleEndian.PutUint32(block[len(block)-4:], crc32.ChecksumIEEE(block[:len(block)-4]))
+	for name, packed := range map[string][]byte{"xz": big, "zst": pack("zstd", "--ultra", "--long=28", "-c")} {
+		path := write(t, name, packed)
+		s, err := Open(t.Context(), path, Tar, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Copy(t.Context(), &list{}); !errors.Is(err, errWindow) {
+			t.Errorf("%s: %v", name, err)
+		}
+		_ = s.Close()
+		if kind, err := Identify(path); !errors.Is(err, errWindow) {
+			t.Errorf("%s: it was taken for %q, %v", name, kind, err)
+		}
 	}
 }
 

@@ -247,6 +247,35 @@ func TestStreamWithTheSerialOfAnother(t *testing.T) {
 	}
 }
 
+func TestTooManyStreams(t *testing.T) {
+	t.Parallel()
+	backend := newBackend()
+	consoles := make(chan *console, 1)
+	backend.console = func(context.Context) (io.ReadWriteCloser, error) {
+		console := newConsole(t)
+		consoles <- console
+		return console, nil
+	}
+	args := &libvirt.DomainOpenConsoleArgs{Dom: demo}
+	s := serve(t, backend, Options{}).openStream(t, proto.DomainOpenConsole, args)
+	<-consoles
+	for range maxStreams - 1 {
+		s.must(proto.DomainOpenConsole, args, nil)
+		<-consoles
+	}
+	s.serial++
+	s.send(callHeader(proto.DomainOpenConsole, s.serial), args)
+	h, payload := s.next()
+	if h.Status != wire.Error || decodeError(t, payload).Code != int32(libvirt.ErrResourceBusy) {
+		t.Errorf("one more: %+v", h)
+	}
+	receive(t, (<-consoles).gone)
+
+	s.sendStatus(wire.OK, "") // ends the first one
+	s.expect(wire.OK, "")
+	s.must(proto.DomainOpenConsole, args, nil)
+}
+
 func TestHoleInAConsoleEndsTheConnection(t *testing.T) {
 	t.Parallel()
 	s := openConsole(t)

@@ -9,6 +9,11 @@ import (
 	"virtumld/internal/wire"
 )
 
+// maxStreams is how many streams a client may have open at a time. A stream
+// keeps up to 1 MiB and a file or a console open for as long as its client
+// likes.
+const maxStreams = 128
+
 // streams are a client's open streams. A stream is named by the serial of the
 // call that opened it.
 type streams struct {
@@ -43,6 +48,9 @@ func (s *streams) add(stream openStream) error {
 		return virerr.In(virerr.Streams, libvirt.ErrOperationAborted, "the connection is closed")
 	case s.open[serial] != nil:
 		return virerr.In(virerr.RPC, libvirt.ErrRPC, "a stream with serial %d is open already", serial)
+	case len(s.open) == maxStreams:
+		return virerr.In(virerr.Streams, libvirt.ErrResourceBusy,
+			"the connection has %d open streams already, which is the limit: end one of them, or open another connection", maxStreams)
 	case s.open == nil:
 		s.open = make(map[uint32]openStream)
 	}

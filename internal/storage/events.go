@@ -39,3 +39,12 @@ func (s *Pools) tell(c Change) {
 		sub.tell(c)
 	}
 }
+
+// tellRefreshed has subscribers read p anew, unless it was stopped meanwhile.
+func (s *Pools) tellRefreshed(p *pool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.active {
+		s.emitRefreshed(p)
+	}
+}

@@ -99,6 +99,25 @@ func TestUploadIsProbed(t *testing.T) {
 	must(t, i.StopPool(ctx, spec))
 }
 
+// The end of an upload costs the same in a pool of any size: nothing but the
+// volume is read.
+func TestUploadReadsItsVolumeOnly(t *testing.T) {
+	i := open(t)
+	spec := i.pool("p")
+	i.create(spec, raw("disk", 0))
+	must(t, os.WriteFile(filepath.Join(i.dir, "p", "stray"), nil, 0o600))
+	i.told()
+	u := i.upload(spec, "disk", 0, 0)
+	_, err := u.Write([]byte("content"))
+	must(t, err)
+	must(t, u.Finish())
+	equal(t, "volumes", i.names(spec), "disk")
+	equal(t, "events", i.told(), "p refreshed")
+	views, err := i.Volumes(spec)
+	must(t, err)
+	equal(t, "capacity", views[0].Capacity, 7)
+}
+
 func TestJobsExcludeEachOther(t *testing.T) {
 	i, ctx := open(t), t.Context()
 	spec := i.pool("p")

@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"virtumld/internal/imgformat"
-	"virtumld/internal/virerr"
 )
 
 // upload writes a volume's file. It is used by one goroutine at a time.
@@ -28,7 +27,8 @@ type upload struct {
 
 // Upload begins to write the volume's file from offset on, at most length
 // bytes unless that is 0. ctx bounds the beginning only. When the upload is
-// closed the pool is read anew, since the volume may have another format.
+// closed the volume is read anew, since it may have another format, and
+// subscribers are told of a refresh, as by libvirt.
 func (s *Pools) Upload(ctx context.Context, spec PoolSpec, name string, offset, length uint64) (Upload, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -152,9 +152,6 @@ func (u *upload) Close() error { return u.Finish() }
 func (u *upload) release() error {
 	err := wrapSystem(u.f.Close(), "Unable to close '%s'", u.path)
 	u.job.end(u.job.inspect())
-	rescanErr := u.s.rescan(context.Background(), u.job.spec)
-	if virerr.Is(rescanErr, libvirt.ErrOperationInvalid) || virerr.Is(rescanErr, libvirt.ErrNoStoragePool) {
-		rescanErr = nil // the pool was stopped meanwhile
-	}
-	return errors.Join(err, rescanErr)
+	u.s.tellRefreshed(u.job.pool)
+	return err
 }

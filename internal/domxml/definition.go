@@ -137,9 +137,3 @@ type Filesystem struct {
 	ReadOnly       bool
 	Alias          string
 }
-
-// Interface is one <interface>. No network backend is built yet, so package
-// uml refuses them; the fields serve the XML and domiflist.
-type Interface struct {
-	Type, Source, Target, MAC, Model, Alias string
-}

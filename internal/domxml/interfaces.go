@@ -34,7 +34,8 @@ func readInterfaces(d *document, def *Definition) error {
 // readInterface takes one <interface> of any type.
 func readInterface(n *lx.DomainInterface) (Interface, error) {
 	result := Interface{}
-	result.Type, result.Source = interfaceSource(n.Source)
+	kind, source := interfaceSource(n.Source)
+	result.Type, result.Source = InterfaceType(kind), source
 	if result.Type == "" {
 		return result, virerr.In(virerr.XML, libvirt.ErrXMLError, "Invalid value for attribute 'type' in element 'interface'.")
 	}

@@ -3,6 +3,7 @@ package supervisor
 import (
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -35,6 +36,22 @@ func (s *Spec) uml() string { return s.path(umlFolder) }
 
 // mconsole is the guest's mconsole socket on the host.
 func (s *Spec) mconsole() string { return filepath.Join(s.uml(), s.UMID, "mconsole") }
+
+// HostFile is the host path of the file that the guest of dir knows as guest
+// (see File). The error is fs.ErrNotExist when there is no guest or no such
+// file.
+func HostFile(dir, guest string) (string, error) {
+	spec := &Spec{}
+	if err := readJSON(dir, specFile, spec); err != nil {
+		return "", err
+	}
+	for _, file := range spec.Files {
+		if file.Guest == guest {
+			return file.Host, nil
+		}
+	}
+	return "", fmt.Errorf("%s has no file %s: %w", dir, guest, fs.ErrNotExist)
+}
 
 // writeJSON replaces dir/name at once. It is not made durable: after a crash
 // of the host there is no guest.

@@ -2,18 +2,23 @@ package uml
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	libvirt "github.com/digitalocean/go-libvirt"
+	"github.com/google/uuid"
 	"golang.org/x/sys/unix"
 
 	"virtumld/internal/cow"
 	"virtumld/internal/domain"
 	"virtumld/internal/domxml"
 	"virtumld/internal/filelock"
+	"virtumld/internal/paths"
+	"virtumld/internal/supervisor"
 	"virtumld/internal/virerr"
 )
 
@@ -254,6 +259,30 @@ func TestDiskInfo(t *testing.T) {
 				t.Errorf("got %+v, %v; want %+v, code %d", got, err, test.want, test.code)
 			}
 		})
+	}
+}
+
+// The disk of a running guest is the file that it has, wherever its volume is
+// now.
+func TestDiskInfoOfRunningGuest(t *testing.T) {
+	t.Parallel()
+	def := &domxml.Definition{UUID: uuid.New(), Disks: []domxml.Disk{{Pool: "stopped", Volume: "v", Target: "ubd1", Unit: 1}}}
+	m := New(Config{Paths: paths.Paths{StateDir: t.TempDir()}, Volumes: pool{}})
+	if _, err := m.DiskInfo(t.Context(), def, "ubd1"); !virerr.Is(err, libvirt.ErrNoStorageVol) {
+		t.Errorf("without a guest: %v", err)
+	}
+	spec, err := json.Marshal(supervisor.Spec{Files: []supervisor.File{
+		{Host: "/nowhere", Guest: "/disk0"}, {Host: file(t, "v", "x", 1<<20), Guest: "/disk1"},
+	}})
+	if err == nil {
+		err = errors.Join(os.MkdirAll(m.Paths.Guest(def.UUID.String()), 0o700),
+			os.WriteFile(filepath.Join(m.Paths.Guest(def.UUID.String()), "spec.json"), spec, 0o600))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := m.DiskInfo(t.Context(), def, "ubd1"); err != nil || got.Capacity != 1<<20 {
+		t.Errorf("with a guest: %+v, %v", got, err)
 	}
 }
 

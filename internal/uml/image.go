@@ -61,7 +61,7 @@ func (i *image) measure() error {
 // DiskInfo tells the sizes of a disk's image as it is now. name is the disk's
 // target or the path of its source.
 func (m *Machine) DiskInfo(ctx context.Context, def *domxml.Definition, name string) (domain.DiskInfo, error) {
-	resolved, err := m.resolve(ctx, def)
+	resolved, err := m.present(ctx, def)
 	if err != nil {
 		return domain.DiskInfo{}, err
 	}

@@ -122,6 +122,13 @@ func TestGuestsOfVolumes(t *testing.T) {
 		if got := blockInfo(t, d, "one", "ubd0", "Capacity"); got != capacity {
 			t.Errorf("after the daemon's restart the clone has a capacity of %d bytes", got)
 		}
+		d.OK("pool-destroy", "images")
+		if got := blockInfo(t, d, "one", "ubd0", "Capacity"); got != capacity {
+			t.Errorf("while its pool is stopped the running clone has a capacity of %d bytes", got)
+		}
+		d.Define(ofVolume(d, "off", "own.img", ""))
+		d.Refused("Storage pool not found", "domblkinfo", "off", "ubd0")
+		d.OK("pool-create-as", "images", "dir", "--target", filepath.Join(d.Dir, "images"))
 		for _, name := range []string{"raw", "one", "two"} {
 			d.OK("destroy", name)
 		}

@@ -36,11 +36,14 @@ func (b *builder) disks() error {
 	return nil
 }
 
+// DiskFile is the supervisor.File.Guest of the disk ubd<unit>.
+func DiskFile(unit int) string { return "/disk" + strconv.Itoa(unit) }
+
 // disk is ubdN<flags>=FILE[,,SERIAL] (ubd_kern.c, ubd_setup_common). A COW
 // file's backing file is not named: the kernel opens it by the header's path,
 // where it has to be, and never rewrites the header.
 func (b *builder) disk(disk domxml.Disk) error {
-	path := "/disk" + strconv.Itoa(disk.Unit)
+	path := DiskFile(disk.Unit)
 	value := supervisor.Root + path
 	if disk.Serial != "" {
 		if err := b.checkSerial(disk); err != nil {

@@ -9,7 +9,9 @@ package usernet
 
 import (
 	"net/netip"
-	"time"
+
+	"virtumld/internal/usernet/dhcp"
+	"virtumld/internal/usernet/dns"
 )
 
 // Config is a gateway's settings.
@@ -34,77 +36,23 @@ type Config struct {
 	Domain string
 }
 
-// Subnet is one <ip> of a network.
-type Subnet struct {
-	// Gateway is the gateway's address with the length of the prefix.
-	Gateway netip.Prefix
-	// DHCP is nil where addresses are given by hand. For IPv6 it is
-	// DHCPv6; router advertisements are sent in any case.
-	DHCP *DHCP
-}
-
-// DHCP is what a DHCP server hands out.
-type DHCP struct {
-	Ranges []Range
-	Hosts  []Host
-	// LeaseTime is how long a lease is good for; 0 means an hour.
-	LeaseTime time.Duration
-	// NoRouter leaves the gateway out of what guests are told: there is
-	// no way out of an isolated network.
-	NoRouter bool
-	// BootFile and BootServer are what a guest may boot from.
-	BootFile   string
-	BootServer string
-}
-
-// Range is a range of addresses, both ends included.
-type Range struct {
-	First, Last netip.Addr
-	// LeaseTime is the range's own, or 0.
-	LeaseTime time.Duration
-}
-
-// Host is an address that is kept for one guest.
-type Host struct {
-	// MAC or ID (of DHCPv6, or a client id) tells the guest; Name is its
-	// host name, which alone tells it too.
-	MAC, ID, Name string
-	Address       netip.Addr
-	LeaseTime     time.Duration
-}
-
-// DNS is a name service.
-type DNS struct {
-	// Hosts are names with their addresses, TXT and SRV the other records.
-	Hosts []DNSHost
-	TXT   []DNSText
-	SRV   []DNSService
-	// Forwarders answer what is not known here; with none the host's own
-	// resolvers do. LocalOnly asks nobody.
-	Forwarders []DNSForwarder
-	LocalOnly  bool
-}
-
-// DNSHost gives an address to names.
-type DNSHost struct {
-	Address netip.Addr
-	Names   []string
-}
-
-// DNSText is a TXT record.
-type DNSText struct{ Name, Value string }
-
-// DNSService is a SRV record.
-type DNSService struct {
-	Service, Protocol, Domain, Target string
-	Port, Priority, Weight            uint16
-}
-
-// DNSForwarder is a resolver, for one domain or ("") for all.
-type DNSForwarder struct {
-	Domain  string
-	Address netip.AddrPort
-}
+// The settings of the DHCP and name service are those of the packages that
+// serve them.
+type (
+	// Subnet is one <ip> of a network, DHCP what is handed out there.
+	Subnet = dhcp.Subnet
+	DHCP   = dhcp.Settings
+	Range  = dhcp.Range
+	Host   = dhcp.Host
+	// Lease is an address that a guest has.
+	Lease = dhcp.Lease
+	// DNS is a name service.
+	DNS          = dns.Settings
+	DNSHost      = dns.Host
+	DNSText      = dns.Text
+	DNSService   = dns.Service
+	DNSForwarder = dns.Forwarder
+)
 
 // Forward leads connections to a port of the host to a guest.
 type Forward struct {
@@ -117,16 +65,4 @@ type Forward struct {
 	// Target is the guest's address and port. An unspecified address is
 	// the one guest of a private network, whatever address it has.
 	Target netip.AddrPort
-}
-
-// Lease is an address that a guest has.
-type Lease struct {
-	MAC      string
-	Address  netip.Addr
-	Prefix   int
-	Hostname string
-	// ClientID is the client's id in hex, bytes parted by colons; "" for none.
-	ClientID string
-	IAID     string
-	Expires  time.Time
 }

@@ -39,6 +39,10 @@ type PortConfig struct {
 	Trunk bool
 	// Down is a link without carrier: nothing passes.
 	Down bool
+	// Uplink is a port that serves all others: a gateway, a tap, a socket.
+	// Frames from it never wait for a guest that is slow, they are dropped,
+	// and there may be any number of addresses behind it.
+	Uplink bool
 	// In shapes what the port's device sends into the switch, Out what it
 	// is sent.
 	In, Out Shape

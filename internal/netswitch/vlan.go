@@ -1,0 +1,70 @@
+package netswitch
+
+import "encoding/binary"
+
+// The parts of an Ethernet frame (IEEE 802.3) and of a tag (IEEE 802.1Q).
+const (
+	headerSize  = 14
+	typeOffset  = 12
+	tagSize     = 4
+	tagProtocol = 0x8100
+	// vlanMask is the VLAN's number in a tag, the rest is its priority.
+	vlanMask = 0x0fff
+	// vlanReserved must not be used.
+	vlanReserved = 0x0fff
+)
+
+func isTagged(frame []byte) bool {
+	return binary.BigEndian.Uint16(frame[typeOffset:]) == tagProtocol
+}
+
+// admitVLAN takes a frame that the device of a port has sent. It returns the
+// frame without the tag of the VLAN that it is in, and that tag. What an access
+// port sends is in its VLAN, tags of the device's own included. The frame is
+// changed in place.
+func admitVLAN(c *PortConfig, frame []byte) (bare []byte, tag uint16, ok bool) {
+	if !c.Trunk || !isTagged(frame) {
+		return frame, c.VLAN, true
+	}
+	if len(frame) < headerSize+tagSize {
+		return nil, 0, false
+	}
+	tag = binary.BigEndian.Uint16(frame[headerSize:])
+	switch tag & vlanMask {
+	case 0: // only a priority
+		tag |= c.VLAN
+	case vlanReserved:
+		return nil, 0, false
+	}
+	copy(frame[tagSize:], frame[:typeOffset])
+	return frame[tagSize:], tag, true
+}
+
+// passage says how a frame of a VLAN goes out of a port.
+type passage int
+
+const (
+	barred passage = iota
+	bare
+	tagged
+)
+
+// passageFor tells how frames with tag go out of a port.
+func passageFor(c *PortConfig, tag uint16) passage {
+	switch {
+	case tag&vlanMask == c.VLAN:
+		return bare
+	case c.Trunk:
+		return tagged
+	default:
+		return barred
+	}
+}
+
+// appendTagged appends frame with a tag put in.
+func appendTagged(room, frame []byte, tag uint16) []byte {
+	room = append(room, frame[:typeOffset]...)
+	room = binary.BigEndian.AppendUint16(room, tagProtocol)
+	room = binary.BigEndian.AppendUint16(room, tag)
+	return append(room, frame[typeOffset:]...)
+}

@@ -45,11 +45,7 @@ func setDefaults(d *document) error {
 	for i := range d.Devices.Filesystems {
 		setFilesystemDefaults(&d.Devices.Filesystems[i])
 	}
-	for i := range d.Devices.Interfaces {
-		if n := &d.Devices.Interfaces[i]; n.MAC == nil {
-			n.MAC = &lx.DomainInterfaceMAC{Address: randomMAC()}
-		}
-	}
+	setInterfaceDefaults(d.Devices.Interfaces)
 	setChardevDefaults(d.Devices)
 	return setMemoryDefaults(d)
 }
@@ -71,11 +67,7 @@ func dropLiveParts(d *lx.DomainDeviceList) {
 		d.Filesystems[i].Alias = userAlias(d.Filesystems[i].Alias)
 	}
 	for i := range d.Interfaces {
-		n := &d.Interfaces[i]
-		n.Alias = userAlias(n.Alias)
-		if n.Target != nil && isGeneratedInterface(n.Target.Dev) {
-			n.Target = nil
-		}
+		dropInterfaceLive(&d.Interfaces[i])
 	}
 	for i := range d.Serials {
 		s := &d.Serials[i]

@@ -22,7 +22,12 @@ func (d *Definition) edit(change func(*document) error) (*Definition, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Parse([]byte(text))
+	next, err := Parse([]byte(text))
+	if err != nil {
+		return nil, err
+	}
+	next.keepPorts(d)
+	return next, nil
 }
 
 // checkTexts refuses characters that XML has no way to write.

@@ -1,8 +1,6 @@
 package domxml
 
 import (
-	"strconv"
-
 	lx "libvirt.org/go/libvirtxml"
 )
 
@@ -50,10 +48,21 @@ func (d *Definition) addAliases(devices *lx.DomainDeviceList) {
 		devices.Filesystems[i].Alias = &lx.DomainAlias{Name: share.Alias}
 	}
 	for i, n := range d.Interfaces {
-		devices.Interfaces[i].Alias = &lx.DomainAlias{Name: n.Alias}
-		if n.Target == "" {
-			devices.Interfaces[i].Target = &lx.DomainInterfaceTarget{Dev: "vec" + strconv.Itoa(i)}
+		showInterface(&devices.Interfaces[i], n)
+	}
+}
+
+// showInterface adds to an interface what only a running guest's has.
+func showInterface(element *lx.DomainInterface, n Interface) {
+	element.Alias = &lx.DomainAlias{Name: n.Alias}
+	if n.Target != "" {
+		if element.Target == nil {
+			element.Target = &lx.DomainInterfaceTarget{}
 		}
+		element.Target.Dev = n.Target
+	}
+	if s := element.Source.Network; s != nil {
+		s.PortID, s.Bridge = n.PortID, n.Bridge
 	}
 }
 

@@ -27,6 +27,24 @@ func Parse(doc []byte) (*Definition, error) {
 	return build(d)
 }
 
+// ParseLive reads the live document of a running guest together with what only
+// a running guest has: the generated names and the ports of its interfaces.
+func ParseLive(doc []byte) (*Definition, error) {
+	d, err := decode(doc)
+	if err != nil {
+		return nil, err
+	}
+	live := interfaceLives(d)
+	def, err := build(d)
+	if err != nil {
+		return nil, err
+	}
+	for i := range def.Interfaces {
+		live[i].onto(&def.Interfaces[i])
+	}
+	return def, nil
+}
+
 // build completes and checks d and makes the Definition of it.
 func build(d *document) (*Definition, error) {
 	if err := checkHead(d); err != nil {

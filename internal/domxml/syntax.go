@@ -37,7 +37,7 @@ func decode(doc []byte) (*document, error) {
 		return nil, err
 	}
 	dec := newDecoder(bytes.NewReader(doc))
-	start, err := rootElement(dec)
+	start, err := rootElement(dec, "domain")
 	if err != nil {
 		return nil, err
 	}
@@ -87,8 +87,9 @@ func without(attrs []xml.Attr, name string) []xml.Attr {
 	return kept
 }
 
-// rootElement reads up to the root element and refuses any but <domain>.
-func rootElement(dec *xml.Decoder) (xml.StartElement, error) {
+// rootElement reads up to the root element and refuses any but name; "" takes
+// all.
+func rootElement(dec *xml.Decoder, name string) (xml.StartElement, error) {
 	for {
 		tok, err := dec.Token()
 		if errors.Is(err, io.EOF) {
@@ -99,9 +100,9 @@ func rootElement(dec *xml.Decoder) (xml.StartElement, error) {
 		}
 		switch t := tok.(type) {
 		case xml.StartElement:
-			if t.Name.Local != "domain" {
+			if name != "" && t.Name.Local != name {
 				return t, virerr.In(virerr.XML, libvirt.ErrXMLError,
-					"expecting root element of 'domain', not '%s'", t.Name.Local)
+					"expecting root element of '%s', not '%s'", name, t.Name.Local)
 			}
 			return t, nil
 		case xml.CharData:

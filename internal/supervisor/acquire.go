@@ -15,6 +15,7 @@ import (
 	"virtumld/internal/supervisor/console"
 	"virtumld/internal/supervisor/contain"
 	"virtumld/internal/supervisor/dac"
+	"virtumld/internal/supervisor/nic"
 	"virtumld/internal/virerr"
 )
 
@@ -34,6 +35,7 @@ type held struct {
 	owners     *dac.Ledger
 	notify     *mconsole.Listener
 	lines      []*console.Line
+	nics       *nic.Set
 }
 
 // acquire takes all that the guest needs, in an order in which a failure
@@ -57,7 +59,10 @@ func (g *guest) acquire() error {
 	if err := g.giveFiles(); err != nil {
 		return err
 	}
-	return g.openLines()
+	if err := g.openLines(); err != nil {
+		return err
+	}
+	return g.openInterfaces()
 }
 
 // makeFolders makes the guest's uml_dir, with the notify socket in it, and the
@@ -128,6 +133,9 @@ func (g *guest) lineSpoke() {
 
 // release gives everything back but the consoles and the log.
 func (g *guest) release() {
+	if g.held.nics != nil {
+		g.held.nics.End()
+	}
 	if g.held.notify != nil {
 		_ = g.held.notify.Close() // its folder goes anyway
 	}

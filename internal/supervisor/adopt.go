@@ -11,6 +11,7 @@ import (
 	"virtumld/internal/domxml"
 	"virtumld/internal/supervisor/console"
 	"virtumld/internal/supervisor/dac"
+	"virtumld/internal/supervisor/nic"
 	"virtumld/internal/supervisor/process"
 )
 
@@ -86,6 +87,9 @@ func cleanUp(dir string) error {
 	}
 	if entry := filepath.Join(spec.UMLDir, spec.UMID); !alive(entry) {
 		failures = append(failures, os.RemoveAll(entry))
+	}
+	for _, i := range spec.Interfaces {
+		failures = append(failures, nic.CleanUp(&i))
 	}
 	for _, channel := range spec.Channels {
 		if channel.Type == domxml.ChardevUnix {

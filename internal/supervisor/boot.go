@@ -60,7 +60,7 @@ func (g *guest) bootOnce(hold bool) error {
 	}
 	if err := kernel.Started(); err != nil {
 		_ = kernel.Kill()
-		_, waitErr := kernel.Wait()
+		_, waitErr := kernel.Wait(g.held.nics.Children)
 		kernel.Close()
 		g.closeBoot()
 		return errors.Join(err, waitErr)
@@ -75,7 +75,7 @@ func (g *guest) bootOnce(hold bool) error {
 		g.log("%v", err)
 	}
 	go func() {
-		status, err := kernel.Wait()
+		status, err := kernel.Wait(g.held.nics.Children)
 		g.exits <- exited{status, err}
 	}()
 	return nil
@@ -153,7 +153,7 @@ func (g *guest) planContained(plan *contain.Plan) {
 	plan.Root = g.spec.path(rootFolder)
 	plan.Dir = path.Clean(GuestUMLDir)
 	plan.Exec = kernel
-	plan.Args = append([]string{kernel}, replaceRoot(g.spec.Args, "")...)
+	plan.Args = append([]string{kernel}, replaceRoot(g.args(), "")...)
 	plan.Env = []string{"HOME=/", "TMPDIR=/dev/shm"}
 	plan.Folders = []string{GuestHostfs}
 	plan.Binds = []contain.Bind{
@@ -178,6 +178,10 @@ func (g *guest) planContained(plan *contain.Plan) {
 	}
 }
 
+// plainRoot is what replaces Root without namespaces. Relative names are short,
+// which socket paths must be, and free of whatever the folder's own path holds.
+const plainRoot = "../" + rootFolder
+
 // planPlain runs the kernel in the host's namespaces, where a folder of links
 // stands for its root.
 func (g *guest) planPlain(plan *contain.Plan) error {
@@ -190,11 +194,9 @@ func (g *guest) planPlain(plan *contain.Plan) error {
 	}
 	plan.Dir = g.spec.uml()
 	plan.Exec = g.spec.Kernel
-	// Relative names are short, which socket paths must be, and free of
-	// whatever the folder's own path holds.
-	root := "../" + rootFolder
+	root := plainRoot
 	plan.Args = []string{g.spec.Kernel, "hostfs=" + root + GuestHostfs}
-	plan.Args = append(plan.Args, replaceRoot(g.spec.Args, root)...)
+	plan.Args = append(plan.Args, replaceRoot(g.args(), root)...)
 	plan.Env = []string{"HOME=/", "TMPDIR=" + shm}
 	plan.Access = []contain.Access{{Path: g.spec.Kernel, Host: g.spec.Kernel, Exec: true}}
 	for _, file := range g.spec.Files {
@@ -210,6 +212,9 @@ func access(file File, path string) contain.Access {
 	folder := err == nil && info.IsDir()
 	return contain.Access{Path: path, Host: file.Host, Write: !file.ReadOnly && !folder}
 }
+
+// args are the kernel's arguments of this boot.
+func (g *guest) args() []string { return append(g.interfaceArgs(), g.spec.Args...) }
 
 func replaceRoot(args []string, root string) []string {
 	out := make([]string, len(args))

@@ -28,6 +28,9 @@ type Facts struct {
 	// Mconsole is the host path of the guest's mconsole socket, and ReplyDir
 	// the folder in which the kernel can answer (mconsole.ReplyIn).
 	Mconsole, ReplyDir string
+	// Interfaces are the guest's network interfaces, those that came later
+	// included.
+	Interfaces []InterfaceFacts
 	// Kernel is the kernel binary on the host.
 	Kernel string
 	// Contained says that the guest runs in namespaces of its own.
@@ -36,6 +39,14 @@ type Facts struct {
 	// it waits for Run, Preserved that the guest has crashed and is kept,
 	// Frozen that it is stopped by Freeze.
 	Ready, Held, Preserved, Frozen bool
+}
+
+// Root is how the guest's kernel names what Root stands for.
+func (f *Facts) Root() string {
+	if f.Contained {
+		return ""
+	}
+	return plainRoot
 }
 
 // EventType says what a supervisor tells.

@@ -21,6 +21,7 @@ const (
 // what their readers have not read yet.
 func (g *guest) finish(exit Exit) {
 	g.exit = &exit
+	close(g.over)
 	g.retry = nil
 	g.log("%s: %s", exit.Cause, exit.Text)
 	g.release()

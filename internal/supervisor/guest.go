@@ -11,6 +11,7 @@ import (
 	"virtumld/internal/domxml"
 	"virtumld/internal/mconsole"
 	"virtumld/internal/supervisor/contain"
+	"virtumld/internal/supervisor/nic"
 	"virtumld/internal/supervisor/process"
 	"virtumld/internal/virerr"
 )
@@ -48,6 +49,12 @@ type guest struct {
 
 	exits chan exited
 	spoke chan struct{}
+
+	// changed has what is to be noted of a change of the interfaces.
+	changed  chan func()
+	networks nic.Networks
+	// over is closed when the guest has ended for good.
+	over chan struct{}
 }
 
 // exited is the end of a kernel and of all its processes.
@@ -62,6 +69,10 @@ func newGuest(spec *Spec, hub *hub) *guest {
 		spawner: contain.NewSpawner(),
 		exits:   make(chan exited, 1),
 		spoke:   make(chan struct{}, 1),
+		changed: make(chan func()),
+		// The running binary, whatever its file has become meanwhile.
+		networks: nic.Netd("/proc/self/exe"),
+		over:     make(chan struct{}),
 	}
 }
 
@@ -100,6 +111,8 @@ func (g *guest) run(terminate <-chan os.Signal) {
 			g.ended(e)
 		case <-g.spoke:
 			g.spokeNow()
+		case note := <-g.changed:
+			note()
 		case <-g.retry:
 			g.retry = nil
 			g.again()
@@ -140,6 +153,8 @@ func (g *guest) handle(c call) {
 	case cmdExpect:
 		g.intent = c.Intent
 		c.answer(nil, g.state.Facts)
+	case cmdOpenInterface, cmdCloseInterface, cmdUpdateInterface:
+		g.changeInterface(c)
 	case cmdActions:
 		g.setActions(c.Actions)
 		c.answer(nil, g.state.Facts)

@@ -31,6 +31,11 @@ const (
 	cmdActions   command = "actions"
 	cmdFreeze    command = "freeze"
 	cmdThaw      command = "thaw"
+
+	cmdOpenInterface   command = "open-interface"
+	cmdCloseInterface  command = "close-interface"
+	cmdUpdateInterface command = "update-interface"
+
 	// cmdNoted lets a supervisor whose guest has exited go.
 	cmdNoted command = "noted"
 )
@@ -42,6 +47,9 @@ type request struct {
 	Command command
 	Intent  Intent   `json:",omitempty"`
 	Actions *actions `json:",omitempty"`
+	// Interface is the one to open or update; of one to close it is the
+	// unit alone.
+	Interface *Interface `json:",omitempty"`
 }
 
 type actions struct {

@@ -53,6 +53,9 @@ type Spec struct {
 	// Channels are the guest's console and serial lines, in the order of
 	// their descriptors: Channels[i] is inherited as descriptor 3+i.
 	Channels []Channel
+	// Interfaces are the guest's network interfaces. The supervisor adds
+	// those that come later, so that spec.json has what the guest has.
+	Interfaces []Interface
 	// ShmBytes is the size of the guest's own /dev/shm.
 	ShmBytes int64
 	// User, when set, is the unprivileged user of a system instance's guest.

@@ -53,7 +53,7 @@ func TestFreeze(t *testing.T) {
 	if err := p.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	status, err := p.Wait()
+	status, err := p.Wait(func(use func(map[int]bool)) { use(nil) })
 	if err != nil || status.Signal() != syscall.SIGKILL {
 		t.Errorf("a frozen guest that was killed: %v, %v", status, err)
 	}

@@ -194,8 +194,8 @@ func (p *Process) Kill() error {
 
 // Wait waits for the kernel's main process and ends all that it leaves behind:
 // in a pid namespace the host does, else the caller must be a child subreaper
-// (Subreap) without other children.
-func (p *Process) Wait() (unix.WaitStatus, error) {
+// (Subreap). Its other children are those whose pids spare passes on.
+func (p *Process) Wait(spare Spare) (unix.WaitStatus, error) {
 	var info unix.Siginfo
 	// The pid stays taken (WNOWAIT) until nobody can signal it any more.
 	for {
@@ -223,7 +223,7 @@ func (p *Process) Wait() (unix.WaitStatus, error) {
 		}
 	}
 	if !p.isolated {
-		return status, endChildren()
+		return status, endChildren(spare)
 	}
 	return status, nil
 }

@@ -120,16 +120,22 @@ func reserved(word string) (instead string, taken bool) {
 	if isLine(word, "ssl") {
 		return "<serial>", true
 	}
+	if isNumbered(word, "vec", ":") {
+		return "<interface>", true
+	}
 	return "", false
 }
 
 // isLine tells conN= and con= from words such as console=.
-func isLine(word, prefix string) bool {
+func isLine(word, prefix string) bool { return isNumbered(word, prefix, "=") }
+
+// isNumbered reports whether word is prefix, a number or none, and mark.
+func isNumbered(word, prefix, mark string) bool {
 	rest, ok := strings.CutPrefix(word, prefix)
 	if !ok {
 		return false
 	}
-	return strings.HasPrefix(strings.TrimLeft(rest, "0123456789"), "=")
+	return strings.HasPrefix(strings.TrimLeft(rest, "0123456789"), mark)
 }
 
 // split divides a command line where the kernel does (lib/cmdline.c,

@@ -10,6 +10,7 @@
 package cmdline
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -67,6 +68,9 @@ type Line struct {
 	// type ChardevNull: the supervisor reads it, so that it sees how the
 	// guest ends ("reboot: ..."), and shows it to nobody.
 	Channels []supervisor.Channel
+	// Devices are what the kernel is told of its interfaces, in the order
+	// of the definition and in the form of supervisor.Interface.Device.
+	Devices []string
 }
 
 // Build makes the command line of def for a kernel of the given capabilities.
@@ -74,7 +78,7 @@ type Line struct {
 // kernel cannot serve.
 func Build(def *domxml.Definition, caps *kernel.Caps, options Options) (*Line, error) {
 	b := &builder{def: def, caps: caps, options: options}
-	steps := []func() error{b.machine, b.lines, b.disks, b.filesystems, b.boot, b.userWords, b.checkLength}
+	steps := []func() error{b.machine, b.lines, b.disks, b.filesystems, b.interfaces, b.boot, b.userWords, b.checkLength}
 	for _, step := range steps {
 		if err := step(); err != nil {
 			return nil, err
@@ -125,9 +129,6 @@ func (b *builder) machine() error {
 	if b.caps.NoRebootOption {
 		b.arg("noreboot")
 	}
-	if len(b.def.Interfaces) > 0 {
-		return unsupported("<interface>: there is no network backend yet; remove the element")
-	}
 	return b.processors()
 }
 
@@ -152,7 +153,11 @@ func (b *builder) processors() error {
 
 // checkLength counts every argument, though the kernel takes some out.
 func (b *builder) checkLength() error {
-	line := strings.Join(b.line.Args, " ")
+	args := b.line.Args
+	for i, device := range b.line.Devices {
+		args = append(args, fmt.Sprintf("vec%d:%s", b.def.Interfaces[i].Unit, device))
+	}
+	line := strings.Join(args, " ")
 	n := len(line) + rootReserve*strings.Count(line, supervisor.Root)
 	if n > maxLength {
 		return unsupported("<cmdline>: the kernel's command line would have %d bytes, more than %d; shorten it by %d", n, maxLength, n-maxLength)

@@ -189,7 +189,7 @@ func TestBuildRefuses(t *testing.T) {
 	}{
 		{"too little memory", old, func(d *domxml.Definition) { d.MaxMemory = cmdline.MinMemory - 1 }, "<memory>"},
 		{"too much memory", old, func(d *domxml.Definition) { d.MaxMemory = 1 << 60 }, "<memory>"},
-		{"interface", old, func(d *domxml.Definition) { d.Interfaces = []domxml.Interface{{Type: "user"}} }, "<interface>"},
+		{"a vector device", old, words("vec0:transport=tap"), "<interface>"},
 		{"two processors", old, func(d *domxml.Definition) { d.VCPUs = 2 }, "<vcpu> 2"},
 		{"too many processors", smp, func(d *domxml.Definition) { d.VCPUs = 9 }, "at most 8"},
 		{"nothing to boot", old, func(d *domxml.Definition) { d.Disks = nil }, "nothing to boot from"},

@@ -1,0 +1,72 @@
+package cmdline_test
+
+import (
+	"strings"
+	"testing"
+
+	libvirt "github.com/digitalocean/go-libvirt"
+
+	"virtumld/internal/domxml"
+	"virtumld/internal/supervisor"
+	"virtumld/internal/uml/cmdline"
+	"virtumld/internal/uml/kernel"
+	"virtumld/internal/virerr"
+)
+
+func TestDevice(t *testing.T) {
+	t.Parallel()
+	const mac = "52:54:00:00:00:01"
+	noVector := old
+	noVector.VecNet = false
+	for name, tt := range map[string]struct {
+		n       domxml.Interface
+		caps    kernel.Caps
+		want    string
+		refused string
+	}{
+		"user": {n: domxml.Interface{Type: domxml.InterfaceUser, MAC: mac, Unit: 3}, caps: old,
+			want: "transport=bess,dst=ROOT/uml/vec3,depth=128,gro=1,mac=" + mac},
+		"mtu": {n: domxml.Interface{Type: domxml.InterfaceBridge, MAC: mac, MTU: 65534}, caps: old,
+			want: "transport=bess,dst=ROOT/uml/vec0,depth=128,gro=1,mac=" + mac + ",mtu=65534"},
+		"no vector": {n: domxml.Interface{Type: domxml.InterfaceUser, MAC: mac}, caps: noVector, refused: "CONFIG_UML_NET_VECTOR"},
+		"vhostuser": {n: domxml.Interface{Type: domxml.InterfaceVHostUser, MAC: mac}, caps: old, refused: "vhostuser"},
+		"too small": {n: domxml.Interface{Type: domxml.InterfaceUser, MAC: mac, MTU: 575}, caps: old, refused: "between 576 and 65534"},
+		"too large": {n: domxml.Interface{Type: domxml.InterfaceUser, MAC: mac, MTU: 65535}, caps: old, refused: "between 576 and 65534"},
+	} {
+		device, err := cmdline.Device(tt.n, &tt.caps)
+		switch {
+		case tt.refused != "":
+			if !virerr.Is(err, libvirt.ErrConfigUnsupported) || !strings.Contains(err.Error(), tt.refused) {
+				t.Errorf("%s: %v, want CONFIG_UNSUPPORTED with %q", name, err, tt.refused)
+			}
+		case err != nil:
+			t.Errorf("%s: %v", name, err)
+		default:
+			if got := strings.ReplaceAll(device, supervisor.Root, "ROOT"); got != tt.want {
+				t.Errorf("%s: %q, want %q", name, got, tt.want)
+			}
+		}
+	}
+}
+
+// Interfaces count for the length of the command line.
+func TestDevicesCount(t *testing.T) {
+	t.Parallel()
+	def := definition(func(d *domxml.Definition) {
+		for unit := range 64 {
+			d.Interfaces = append(d.Interfaces, domxml.Interface{Type: domxml.InterfaceUser, MAC: "52:54:00:00:00:01", Unit: unit})
+		}
+	})
+	if err := cmdline.Check(def, &old); !virerr.Is(err, libvirt.ErrConfigUnsupported) || !strings.Contains(err.Error(), "bytes, more than 4095") {
+		t.Error(err)
+	}
+	def.Interfaces = def.Interfaces[:2]
+	line, err := cmdline.Build(def, &old, cmdline.Options{})
+	if err != nil || len(line.Devices) != 2 || !strings.Contains(line.Devices[1], "vec1") {
+		t.Errorf("%+v, %v", line, err)
+	}
+	def.Interfaces[1].Unit = 0
+	if err := cmdline.Check(def, &old); !virerr.Is(err, libvirt.ErrConfigUnsupported) {
+		t.Errorf("two of one unit: %v", err)
+	}
+}

@@ -5,29 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-
-	"virtumld/internal/filelock"
 )
 
-// MergeInto writes the disk that the COW file at path and its backing file
-// make to out, as a raw image that stands alone. Neither of them changes. The
-// error is ErrBusy while a guest writes to the COW file. See CopyTo.
-func MergeInto(ctx context.Context, path string, out *os.File) error {
-	r, err := OpenReader(path)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	for _, f := range []*os.File{r.cow, r.backing} {
-		if err := lock(f, filelock.Shared); err != nil {
-			return fmt.Errorf("cannot copy %s: %w", path, err)
-		}
-	}
-	return r.CopyTo(ctx, out, nil)
-}
-
 // CopyTo writes the whole disk to out, a regular file open for writing, whose
-// content it replaces. Holes stay holes, and blocks are shared where the
+// content it replaces, as a raw image that stands alone. Holes stay holes, and blocks are shared where the
 // filesystem can. progress, which may be nil, hears of bytes. The copy is
 // durable on return; after an error out is incomplete.
 func (r *Reader) CopyTo(ctx context.Context, out *os.File, progress func(done, total int64)) error {

@@ -23,7 +23,7 @@ func FuzzReader(f *testing.F) {
 			t.Fatal("another content")
 		}
 		checkExtents(t, rig)
-		r, err := OpenReader(rig.cow)
+		r, err := openReader(rig.cow)
 		must(t, err)
 		defer r.Close()
 		p := make([]byte, n)
@@ -55,7 +55,7 @@ func FuzzRunEnd(f *testing.F) {
 }
 
 // FuzzVerify takes any bytes for a COW file that a guest may have spoilt.
-// Verify and OpenReader must agree on it.
+// Verify and openReader must agree on it.
 func FuzzVerify(f *testing.F) {
 	dir := f.TempDir()
 	base, path := filepath.Join(dir, "base"), filepath.Join(dir, "cow")
@@ -83,7 +83,7 @@ func FuzzVerify(f *testing.F) {
 		must(t, err)
 		defer backing.Close()
 
-		report, err := VerifyFiles(cow, backing)
+		report, err := Verify(cow, backing)
 		reader, openErr := NewReader(cow, backing)
 		if err != nil {
 			if report != nil || openErr == nil {

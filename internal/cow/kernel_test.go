@@ -50,7 +50,7 @@ func TestKernelGoesOnAfterMerge(t *testing.T) {
 		t.Fatal(err)
 	}
 	boot(t, dir, path, "echo written-by-guest | dd of=/dev/ubda bs=512 seek=9 conv=notrunc 2>/dev/null && echo WRITTEN\n", "WRITTEN")
-	if err := cow.Merge(t.Context(), path, nil); err != nil {
+	if err := merge(t, path); err != nil {
 		t.Fatal(err)
 	}
 	merged, err := os.ReadFile(base)
@@ -134,4 +134,23 @@ func head(t *testing.T, path string) []byte {
 		t.Fatal(err)
 	}
 	return data[:8192]
+}
+
+func merge(t *testing.T, path string) error {
+	t.Helper()
+	over, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer over.Close()
+	header, err := cow.ReadHeader(over)
+	if err != nil {
+		return err
+	}
+	base, err := os.OpenFile(header.Backing, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer base.Close()
+	return cow.Merge(t.Context(), over, base, nil)
 }

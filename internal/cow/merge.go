@@ -12,28 +12,17 @@ import (
 	"virtumld/internal/filelock"
 )
 
-// Merge writes the sectors that the COW file at path holds down into its
-// backing file and empties the COW file, as uml_moo -d does. Other COW files
-// over the same backing file are worthless afterwards, and kernels refuse
-// them. See MergeFiles; the header decides which file is written, so where its
-// writer is not trusted, open both files by other means and call that.
-func Merge(ctx context.Context, path string, progress func(done, total int64)) error {
-	p, err := openPair(path, os.O_RDWR, os.O_RDWR)
-	if err != nil {
-		return err
-	}
-	defer p.close()
-	return MergeFiles(ctx, p.cow, p.backing, progress)
-}
-
-// MergeFiles is Merge on files that are open for reading and writing. It locks
-// both until they are closed; the error is ErrBusy when somebody else has a
-// lock, ErrMismatch or ErrDamaged when the files do not belong together.
+// Merge writes the sectors that cow holds down into its backing file and
+// empties cow, as uml_moo -d does; both are open for reading and writing.
+// Other COW files over the same backing file are worthless afterwards, and
+// kernels refuse them. It locks both until they are closed; the error is
+// ErrBusy when somebody else has a lock, ErrMismatch or ErrDamaged when the
+// files do not belong together.
 //
 // A COW file that is merged in part reads as before, so nothing is lost
 // whenever it stops: after an error the pair is left valid, after a crash
 // Merge can be repeated. progress, which may be nil, hears of bytes.
-func MergeFiles(ctx context.Context, cow, backing *os.File, progress func(done, total int64)) error {
+func Merge(ctx context.Context, cow, backing *os.File, progress func(done, total int64)) error {
 	for _, f := range []*os.File{cow, backing} {
 		if err := lock(f, filelock.Exclusive); err != nil {
 			return fmt.Errorf("cannot merge: %w", err)

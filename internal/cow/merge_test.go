@@ -19,7 +19,7 @@ func TestMerge(t *testing.T) {
 		for _, held := range []func(int64) bool{none, all, scattered} {
 			for _, size := range []int64{0, 700, 1 << 20, 1<<20 + 100} {
 				r := newRig(t, version, size, held)
-				must(t, Merge(t.Context(), r.cow, nil))
+				must(t, mergePath(t.Context(), r.cow, nil))
 				checkMerged(t, r)
 			}
 		}
@@ -38,7 +38,7 @@ func checkMerged(t *testing.T, r *rig) {
 	if got := readAll(t, r.cow); !bytes.Equal(got, r.want) {
 		t.Error("the pair reads differently")
 	}
-	report, err := Verify(r.cow)
+	report, err := verifyPath(r.cow)
 	must(t, err)
 	if !report.OK() || report.Held != 0 || report.Has(MergeUnfinished) {
 		t.Errorf("afterwards: %+v", report)
@@ -63,17 +63,17 @@ func TestMergeHoles(t *testing.T) {
 	must(t, punch(f, int64(h.DataOffset())+8192, 1<<18))
 	clear(r.want[8192 : 8192+1<<18])
 	checkExtents(t, r)
-	must(t, Merge(t.Context(), r.cow, nil))
+	must(t, mergePath(t.Context(), r.cow, nil))
 	checkMerged(t, r)
 }
 
 func TestMergeTellsProgress(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 3, 4<<20, scattered)
-	before, err := Verify(r.cow)
+	before, err := verifyPath(r.cow)
 	must(t, err)
 	var last, all int64
-	must(t, Merge(t.Context(), r.cow, func(done, total int64) {
+	must(t, mergePath(t.Context(), r.cow, func(done, total int64) {
 		if done <= last || done > total {
 			t.Errorf("%d of %d after %d", done, total, last)
 		}
@@ -96,8 +96,8 @@ func TestMergeSpoilsTheOthers(t *testing.T) {
 	must(t, err)
 	writeAt(t, one, []byte{1}, int64(h.BitmapOffset()))
 	writeAt(t, one, []byte("written"), int64(h.DataOffset()))
-	must(t, Merge(t.Context(), one, nil))
-	if _, err := OpenReader(two); !errors.Is(err, ErrMismatch) {
+	must(t, mergePath(t.Context(), one, nil))
+	if _, err := openReader(two); !errors.Is(err, ErrMismatch) {
 		t.Errorf("the other COW file: %v", err)
 	}
 	if got := readAll(t, one); !bytes.HasPrefix(got, []byte("written")) {
@@ -111,7 +111,7 @@ func TestMergeCancelled(t *testing.T) {
 	r := newRig(t, 3, 4<<20, scattered)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	err := Merge(ctx, r.cow, func(done, total int64) {
+	err := mergePath(ctx, r.cow, func(done, total int64) {
 		if done > total/2 {
 			cancel()
 		}
@@ -119,13 +119,13 @@ func TestMergeCancelled(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
-	if report, err := Verify(r.cow); err != nil || len(report.Problems) != 0 || report.Held == 0 {
+	if report, err := verifyPath(r.cow); err != nil || len(report.Problems) != 0 || report.Held == 0 {
 		t.Errorf("%+v, %v", report, err)
 	}
 	if got := readAll(t, r.cow); !bytes.Equal(got, r.want) {
 		t.Error("the pair reads differently")
 	}
-	must(t, Merge(t.Context(), r.cow, nil))
+	must(t, mergePath(t.Context(), r.cow, nil))
 	checkMerged(t, r)
 }
 
@@ -133,10 +133,11 @@ func TestMergeCancelled(t *testing.T) {
 // error would bring.
 func crash(t *testing.T, r *rig, steps int) {
 	t.Helper()
-	p, err := openPair(r.cow, os.O_RDWR, os.O_RDWR)
+	cow, backing, err := openPaths(r.cow, os.O_RDWR, os.O_RDWR)
+	defer closeAll(cow, backing)
 	must(t, err)
-	defer p.close()
-	must(t, p.check())
+	p, err := newPair(cow, backing)
+	must(t, err)
 	half, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	for _, step := range []func() error{
@@ -169,7 +170,7 @@ func TestMergeAfterCrash(t *testing.T) {
 			if got := readAll(t, r.cow); !bytes.Equal(got, r.want) {
 				t.Errorf("layout %d, %d steps: the pair reads differently", version, steps)
 			}
-			must(t, Merge(t.Context(), r.cow, nil))
+			must(t, mergePath(t.Context(), r.cow, nil))
 			checkMerged(t, r)
 		}
 	}
@@ -179,10 +180,10 @@ func TestRepairAfterCrash(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 3, 4<<20, scattered)
 	crash(t, r, 2)
-	if report, err := Verify(r.cow); err != nil || report.OK() || !report.Has(MergeUnfinished) {
+	if report, err := verifyPath(r.cow); err != nil || report.OK() || !report.Has(MergeUnfinished) {
 		t.Errorf("%+v, %v", report, err)
 	}
-	if report, err := Repair(t.Context(), r.cow, RepairOptions{}); err != nil || len(report.Problems) != 0 {
+	if report, err := repairPath(t.Context(), r.cow, RepairOptions{}); err != nil || len(report.Problems) != 0 {
 		t.Errorf("%+v, %v", report, err)
 	}
 	if got := readAll(t, r.cow); !bytes.Equal(got, r.want) {
@@ -198,7 +199,7 @@ func TestMarkIsOfOneFile(t *testing.T) {
 	old := r.base + ".old"
 	must(t, os.Rename(r.base, old))
 	writeSparse(t, r.base, make([]byte, 1<<20))
-	if err := Merge(t.Context(), r.cow, nil); !errors.Is(err, ErrMismatch) {
+	if err := mergePath(t.Context(), r.cow, nil); !errors.Is(err, ErrMismatch) {
 		t.Errorf("into another file: %v", err)
 	}
 }
@@ -229,7 +230,7 @@ func TestMergeRefuses(t *testing.T) {
 		tt.spoil(t, r)
 		before, err := os.ReadFile(r.base)
 		must(t, err)
-		if err := Merge(t.Context(), r.cow, nil); !errors.Is(err, tt.want) {
+		if err := mergePath(t.Context(), r.cow, nil); !errors.Is(err, tt.want) {
 			t.Errorf("%s: %v", tt.name, err)
 		}
 		if after, err := os.ReadFile(r.base); err != nil || !bytes.Equal(after, before) {
@@ -238,7 +239,7 @@ func TestMergeRefuses(t *testing.T) {
 	}
 }
 
-func TestMergeInto(t *testing.T) {
+func TestCopyTo(t *testing.T) {
 	t.Parallel()
 	for _, held := range []func(int64) bool{none, all, scattered} {
 		r := newRig(t, 3, 5<<20+100, held)
@@ -246,7 +247,7 @@ func TestMergeInto(t *testing.T) {
 		writeSparse(t, path, bytes.Repeat([]byte{9}, 6<<20))
 		out, err := os.OpenFile(path, os.O_RDWR, 0)
 		must(t, err)
-		must(t, MergeInto(t.Context(), r.cow, out))
+		must(t, copyPath(t.Context(), r.cow, out))
 		must(t, out.Close())
 		if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, r.want) {
 			t.Errorf("the copy is another, %v", err)
@@ -254,13 +255,13 @@ func TestMergeInto(t *testing.T) {
 	}
 }
 
-func TestMergeIntoRefuses(t *testing.T) {
+func TestCopyToRefuses(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 3, 1<<20, scattered)
 	for _, path := range []string{r.cow, r.base} {
 		out, err := os.OpenFile(path, os.O_RDWR, 0)
 		must(t, err)
-		if err := MergeInto(t.Context(), r.cow, out); err == nil {
+		if err := copyPath(t.Context(), r.cow, out); err == nil {
 			t.Errorf("over %s: no error", path)
 		}
 		must(t, out.Close())
@@ -268,20 +269,12 @@ func TestMergeIntoRefuses(t *testing.T) {
 	if got := readAll(t, r.cow); !bytes.Equal(got, r.want) {
 		t.Error("a file was damaged")
 	}
-	guest, err := os.OpenFile(r.cow, os.O_RDWR, 0)
-	must(t, err)
-	defer guest.Close()
-	must(t, filelock.Lock(guest, filelock.Exclusive))
 	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
 	must(t, err)
 	defer out.Close()
-	if err := MergeInto(t.Context(), r.cow, out); !errors.Is(err, ErrBusy) {
-		t.Errorf("while a guest runs: %v", err)
-	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	must(t, guest.Close())
-	if err := MergeInto(ctx, r.cow, out); !errors.Is(err, context.Canceled) {
+	if err := copyPath(ctx, r.cow, out); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }

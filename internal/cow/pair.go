@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -26,40 +25,9 @@ type pair struct {
 	header       *Header
 }
 
-// openPair opens the COW file at path and the backing file that it names.
-func openPair(path string, cowFlag, backingFlag int) (*pair, error) {
-	cow, err := openFile(path, cowFlag)
-	if err != nil {
-		return nil, err
-	}
-	header, err := ReadHeader(cow)
-	if err != nil {
-		cow.Close()
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	backing, err := openBacking(header, backingFlag)
-	if err != nil {
-		cow.Close()
-		return nil, fmt.Errorf("cannot open the backing file of %s: %w", path, err)
-	}
-	return &pair{cow, backing, header}, nil
-}
-
 // openFile never waits, as it would for a FIFO's other end.
 func openFile(path string, flag int) (*os.File, error) {
 	return os.OpenFile(path, flag|unix.O_NONBLOCK, 0)
-}
-
-func openBacking(h *Header, flag int) (*os.File, error) {
-	if !filepath.IsAbs(h.Backing) {
-		return nil, fmt.Errorf("%w: the backing file %q is not an absolute path; rebase it to one", ErrDamaged, h.Backing)
-	}
-	return openFile(h.Backing, flag)
-}
-
-func (p *pair) close() {
-	p.cow.Close()
-	p.backing.Close()
 }
 
 // newPair takes files that are open already and looks whether they belong

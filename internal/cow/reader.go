@@ -20,43 +20,17 @@ const (
 type Reader struct {
 	pair
 	bitmap *scanner
-	owns   bool
-}
-
-// OpenReader opens the COW file at path and the backing file that it names.
-// The header decides what is opened for reading: where its writer is not
-// trusted, open both files by other means and call NewReader.
-// The error is ErrNotCOW, ErrDamaged or ErrMismatch when the files are.
-func OpenReader(path string) (*Reader, error) {
-	p, err := openPair(path, os.O_RDONLY, os.O_RDONLY)
-	if err != nil {
-		return nil, err
-	}
-	r, err := NewReader(p.cow, p.backing)
-	if err != nil {
-		p.close()
-		return nil, err
-	}
-	r.owns = true
-	return r, nil
 }
 
 // NewReader reads through cow, open for reading, and its backing file. Both
-// stay the caller's, who closes them.
+// stay the caller's, who closes them. The error is ErrNotCOW, ErrDamaged or
+// ErrMismatch when the files are.
 func NewReader(cow, backing *os.File) (*Reader, error) {
 	p, err := newPair(cow, backing)
 	if err != nil {
 		return nil, err
 	}
 	return &Reader{pair: *p, bitmap: newScanner(cow, p.header)}, nil
-}
-
-// Close closes the files that OpenReader opened.
-func (r *Reader) Close() error {
-	if !r.owns {
-		return nil
-	}
-	return errors.Join(r.cow.Close(), r.backing.Close())
 }
 
 // Size is the disk's size in bytes, which is the backing file's.

@@ -11,54 +11,18 @@ import (
 	"virtumld/internal/filelock"
 )
 
-// RebaseOptions say how Rebase goes about it.
-type RebaseOptions struct {
-	// Unsafe changes the header alone: for a backing file that was moved or
-	// copied and holds the same content. The old one is not needed then.
-	Unsafe bool
-	// Progress, which may be nil, hears of bytes of the disk that were
-	// compared.
-	Progress func(done, total int64)
-}
-
-// Rebase puts the COW file at path over another backing file, given by its
-// absolute path. Unless it is told otherwise the disk's content stays the same:
-// sectors that differ between the two backing files are copied to the COW
-// file. The backing files must have the same size, which the format cannot
-// change. See RebaseFiles; the header decides which file is read, so where
-// its writer is not trusted, open the files by other means and call that.
-func Rebase(ctx context.Context, path, newBacking string, o RebaseOptions) error {
-	cow, err := openFile(path, os.O_RDWR)
-	if err != nil {
-		return err
-	}
-	defer cow.Close()
-	to, err := openFile(newBacking, os.O_RDONLY)
-	if err != nil {
-		return fmt.Errorf("cannot open the new backing file: %w", err)
-	}
-	defer to.Close()
-	if o.Unsafe {
-		return RebaseFiles(ctx, cow, nil, to, newBacking, o.Progress)
-	}
-	header, err := ReadHeader(cow)
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	from, err := openBacking(header, os.O_RDONLY)
-	if err != nil {
-		return fmt.Errorf("cannot open the old backing file of %s, whose content is to be kept: %w", path, err)
-	}
-	defer from.Close()
-	return RebaseFiles(ctx, cow, from, to, newBacking, o.Progress)
-}
-
-// RebaseFiles is Rebase on open files: cow for reading and writing, the old
-// and the new backing file for reading, old nil for an unsafe rebase. path is
-// what the header will say. It locks all of them until they are closed. The
-// errors are those of MergeFiles; when it stops early, the COW file still
-// reads the same over its old backing file, and Rebase can be repeated.
-func RebaseFiles(ctx context.Context, cow, old, to *os.File, path string, progress func(done, total int64)) error {
+// Rebase puts cow, open for reading and writing, over the backing file to.
+// The disk's content stays the same: sectors that differ between the old
+// backing file and the new one are copied to cow. Without an old one, nil, the
+// header alone is changed: for a backing file that was moved or copied and
+// holds the same content. Both backing files are open for reading and have the
+// same size, which the format cannot change. path is what the header will say,
+// absolute. All files are locked until they are closed.
+//
+// The errors are those of Merge; when it stops early, the COW file still reads
+// the same over its old backing file, and Rebase can be repeated. progress,
+// which may be nil, hears of bytes of the disk that were compared.
+func Rebase(ctx context.Context, cow, old, to *os.File, path string, progress func(done, total int64)) error {
 	if err := lockForRebase(cow, old, to); err != nil {
 		return fmt.Errorf("cannot rebase: %w", err)
 	}

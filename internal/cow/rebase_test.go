@@ -39,7 +39,7 @@ func TestRebase(t *testing.T) {
 				before, err := os.ReadFile(other)
 				must(t, err)
 				var last, all int64
-				must(t, Rebase(t.Context(), r.cow, other, RebaseOptions{Progress: func(done, total int64) { last, all = done, total }}))
+				must(t, rebasePath(t.Context(), r.cow, other, false, func(done, total int64) { last, all = done, total }))
 				if last != size || all != size {
 					t.Errorf("layout %d: progress ended at %d of %d", version, last, all)
 				}
@@ -63,11 +63,11 @@ func TestRebaseVersion1(t *testing.T) {
 	r := newRig(t, 1, 4<<20, scattered)
 	long := filepath.Join(t.TempDir(), string(bytes.Repeat([]byte("x"), 240)))
 	must(t, os.Rename(r.base, long))
-	if err := Rebase(t.Context(), r.cow, long, RebaseOptions{Unsafe: true}); err == nil {
+	if err := rebasePath(t.Context(), r.cow, long, true, nil); err == nil {
 		t.Error("a path longer than the field")
 	}
 	must(t, os.Rename(long, r.base+"2"))
-	must(t, Rebase(t.Context(), r.cow, r.base+"2", RebaseOptions{Unsafe: true}))
+	must(t, rebasePath(t.Context(), r.cow, r.base+"2", true, nil))
 	if got := readAll(t, r.cow); !bytes.Equal(got, r.want) {
 		t.Error("another content")
 	}
@@ -82,8 +82,8 @@ func TestRebaseCopiesOnlyDifferences(t *testing.T) {
 	content[3<<20] ^= 1
 	other := filepath.Join(t.TempDir(), "other")
 	writeSparse(t, other, content)
-	must(t, Rebase(t.Context(), r.cow, other, RebaseOptions{}))
-	if report, err := Verify(r.cow); err != nil || report.Held != 2 {
+	must(t, rebasePath(t.Context(), r.cow, other, false, nil))
+	if report, err := verifyPath(r.cow); err != nil || report.Held != 2 {
 		t.Errorf("%+v, %v", report, err)
 	}
 }
@@ -97,10 +97,10 @@ func TestRebaseUnsafe(t *testing.T) {
 		must(t, err)
 		writeSparse(t, moved, content)
 		remove(t, r.base)
-		if err := Rebase(t.Context(), r.cow, moved, RebaseOptions{}); !errors.Is(err, os.ErrNotExist) {
+		if err := rebasePath(t.Context(), r.cow, moved, false, nil); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("safe, without the old backing file: %v", err)
 		}
-		must(t, Rebase(t.Context(), r.cow, moved, RebaseOptions{Unsafe: true}))
+		must(t, rebasePath(t.Context(), r.cow, moved, true, nil))
 		if got := readAll(t, r.cow); !bytes.Equal(got, r.want) {
 			t.Errorf("layout %d: another content", version)
 		}
@@ -114,7 +114,7 @@ func TestRebaseCancelled(t *testing.T) {
 	other := otherBase(t, r)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	if err := Rebase(ctx, r.cow, other, RebaseOptions{Progress: func(int64, int64) { cancel() }}); !errors.Is(err, context.Canceled) {
+	if err := rebasePath(ctx, r.cow, other, false, func(int64, int64) { cancel() }); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
 	if h, err := Open(r.cow); err != nil || h.Backing != r.base {
@@ -123,7 +123,7 @@ func TestRebaseCancelled(t *testing.T) {
 	if got := readAll(t, r.cow); !bytes.Equal(got, r.want) {
 		t.Error("another content")
 	}
-	must(t, Rebase(t.Context(), r.cow, other, RebaseOptions{}))
+	must(t, rebasePath(t.Context(), r.cow, other, false, nil))
 	if got := readAll(t, r.cow); !bytes.Equal(got, r.want) {
 		t.Error("another content at last")
 	}
@@ -161,7 +161,7 @@ func TestRebaseRefuses(t *testing.T) {
 		tt.spoil(t, r, other)
 		before, err := os.ReadFile(r.cow)
 		must(t, err)
-		if err := Rebase(t.Context(), r.cow, other, RebaseOptions{}); !errors.Is(err, tt.want) {
+		if err := rebasePath(t.Context(), r.cow, other, false, nil); !errors.Is(err, tt.want) {
 			t.Errorf("%s: %v", tt.name, err)
 		}
 		if after, err := os.ReadFile(r.cow); err != nil || !bytes.Equal(after, before) {
@@ -170,7 +170,7 @@ func TestRebaseRefuses(t *testing.T) {
 	}
 	r := newRig(t, 3, 1<<20, scattered)
 	for _, path := range []string{r.cow, "base"} {
-		if err := Rebase(t.Context(), r.cow, path, RebaseOptions{Unsafe: true}); err == nil {
+		if err := rebasePath(t.Context(), r.cow, path, true, nil); err == nil {
 			t.Errorf("to %s: no error", path)
 		}
 	}
@@ -185,7 +185,7 @@ func TestRebaseWithoutBits(t *testing.T) {
 	content[len(content)-1] ^= 1
 	other := filepath.Join(t.TempDir(), "other")
 	writeSparse(t, other, content)
-	if err := Rebase(t.Context(), r.cow, other, RebaseOptions{}); err == nil {
+	if err := rebasePath(t.Context(), r.cow, other, false, nil); err == nil {
 		t.Error("the last sector cannot be kept")
 	}
 	if got := readAll(t, r.cow); !bytes.Equal(got, r.want) {

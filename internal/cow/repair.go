@@ -19,34 +19,14 @@ type RepairOptions struct {
 	RefreshMtime bool
 }
 
-// Repair mends what it can of the COW file at path and reports on what is left.
-// It locks the file, ErrBusy when somebody else has a lock, and never writes
-// the backing file. See RepairFiles; the header decides which file is opened
-// for reading.
-func Repair(ctx context.Context, path string, o RepairOptions) (*Report, error) {
-	cow, err := openFile(path, os.O_RDWR)
-	if err != nil {
-		return nil, err
-	}
-	defer cow.Close()
-	backing, backingErr := backingOf(cow)
-	if backing != nil {
-		defer backing.Close()
-	}
-	return repair(ctx, cow, backing, backingErr, o)
-}
-
-// RepairFiles is Repair on open files: cow for reading and writing, backing,
-// nil when there is none, for reading. cow is locked until it is closed.
-func RepairFiles(ctx context.Context, cow, backing *os.File, o RepairOptions) (*Report, error) {
-	return repair(ctx, cow, backing, os.ErrNotExist, o)
-}
-
-func repair(ctx context.Context, cow, backing *os.File, backingErr error, o RepairOptions) (*Report, error) {
+// Repair mends what it can of cow, open for reading and writing, and reports
+// on what is left. backing is as for Verify, and never written. cow is locked
+// until it is closed, ErrBusy when somebody else has a lock.
+func Repair(ctx context.Context, cow, backing *os.File, o RepairOptions) (*Report, error) {
 	if err := lock(cow, filelock.Exclusive); err != nil {
 		return nil, fmt.Errorf("cannot repair: %w", err)
 	}
-	found, err := verify(cow, backing, backingErr)
+	found, err := Verify(cow, backing)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +38,7 @@ func repair(ctx context.Context, cow, backing *os.File, backingErr error, o Repa
 			return nil, fmt.Errorf("cannot repair %s: %w", cow.Name(), err)
 		}
 	}
-	return verify(cow, backing, backingErr)
+	return Verify(cow, backing)
 }
 
 // mend does what the options allow against one problem.

@@ -35,7 +35,7 @@ func TestMkcowAgrees(t *testing.T) {
 		if len(a) != len(b) || !bytes.Equal(a[:pathEnd], b[:pathEnd]) || !bytes.Equal(a[4128:], b[4128:]) {
 			t.Errorf("%d bytes: the files differ", size)
 		}
-		report, err := Verify(theirs)
+		report, err := verifyPath(theirs)
 		must(t, err)
 		if len(report.Problems) != 0 {
 			t.Errorf("%d bytes: %+v", size, report.Problems)
@@ -72,7 +72,7 @@ func TestMooAgrees(t *testing.T) {
 func TestMooAfterMerge(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 3, 5<<20, scattered)
-	must(t, Merge(t.Context(), r.cow, nil))
+	must(t, mergePath(t.Context(), r.cow, nil))
 	out := filepath.Join(t.TempDir(), "out")
 	runTool(t, "uml_moo", r.cow, out)
 	if got, err := os.ReadFile(out); err != nil || !bytes.Equal(got, r.want) {

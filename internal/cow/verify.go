@@ -27,7 +27,7 @@ const (
 	MergeUnfinished Kind = "merge-unfinished"
 	// BackingPath: the backing file's path is not absolute.
 	BackingPath Kind = "backing-path"
-	// BackingMissing: the backing file is not there, or cannot be opened.
+	// BackingMissing: the backing file is not there.
 	BackingMissing Kind = "backing-missing"
 	// BackingSelf: the COW file names itself, perhaps by a link.
 	BackingSelf Kind = "backing-self"
@@ -83,39 +83,11 @@ func (r *Report) Has(kind Kind) bool {
 
 func (r *Report) add(p Problem) { r.Problems = append(r.Problems, p) }
 
-// Verify looks what is wrong with the COW file at path. It changes nothing.
-// The error is ErrNotCOW for another file, or says why the file cannot be
-// read; whatever else is wrong is in the report. See VerifyFiles; the header
-// decides which file is opened for reading.
-func Verify(path string) (*Report, error) {
-	cow, err := openFile(path, os.O_RDONLY)
-	if err != nil {
-		return nil, err
-	}
-	defer cow.Close()
-	backing, backingErr := backingOf(cow)
-	if backing != nil {
-		defer backing.Close()
-	}
-	return verify(cow, backing, backingErr)
-}
-
-// VerifyFiles is Verify on open files; backing is nil when there is none.
-func VerifyFiles(cow, backing *os.File) (*Report, error) {
-	return verify(cow, backing, fs.ErrNotExist)
-}
-
-// backingOf opens the backing file that cow names, if there is a name.
-func backingOf(cow *os.File) (*os.File, error) {
-	h, err := ReadHeader(cow)
-	if err != nil {
-		return nil, err
-	}
-	return openBacking(h, os.O_RDONLY)
-}
-
-// verify reports on cow; backingErr is why backing is nil.
-func verify(cow, backing *os.File, backingErr error) (*Report, error) {
+// Verify looks what is wrong with cow. backing is the file that its header
+// names, nil when there is none, and both are open for reading. It changes
+// nothing. The error is ErrNotCOW for another file, or says why the file
+// cannot be read; whatever else is wrong is in the report.
+func Verify(cow, backing *os.File) (*Report, error) {
 	info, err := cow.Stat()
 	if err != nil {
 		return nil, err
@@ -142,7 +114,7 @@ func verify(cow, backing *os.File, backingErr error) (*Report, error) {
 	if err := r.content(cow, info); err != nil {
 		return nil, fmt.Errorf("cannot read %s: %w", cow.Name(), err)
 	}
-	if err := r.backing(&pair{cow, backing, header}, backingErr); err != nil {
+	if err := r.backing(&pair{cow, backing, header}); err != nil {
 		return nil, err
 	}
 	return r, nil
@@ -213,7 +185,7 @@ func strayBits(cow *os.File, h *Header) (stray, rest byte, err error) {
 func lastBitmapByte(h *Header) int64 { return int64(h.BitmapOffset() + h.BitmapLength() - 1) }
 
 // backing looks at the file that the header names.
-func (r *Report) backing(p *pair, openErr error) error {
+func (r *Report) backing(p *pair) error {
 	h := r.Header
 	switch {
 	case !filepath.IsAbs(h.Backing):
@@ -223,7 +195,7 @@ func (r *Report) backing(p *pair, openErr error) error {
 		}
 	case p.backing == nil:
 		r.add(Problem{Kind: BackingMissing,
-			Text: fmt.Sprintf("its backing file %s cannot be opened: %v; restore it, or rebase to where it is now", h.Backing, openErr)})
+			Text: fmt.Sprintf("its backing file %s is not there; restore it, or rebase to where it is now", h.Backing)})
 		return nil
 	}
 	cow, backing, err := p.stat()

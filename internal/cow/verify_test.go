@@ -70,13 +70,13 @@ func TestVerifyAndRepair(t *testing.T) {
 	for _, tt := range tests {
 		r := newRig(t, tt.version, size, scattered)
 		tt.spoil(t, r)
-		report, err := Verify(r.cow)
+		report, err := verifyPath(r.cow)
 		must(t, err)
 		expect(t, tt.name+", verified", report, tt.want)
-		report, err = Repair(t.Context(), r.cow, RepairOptions{})
+		report, err = repairPath(t.Context(), r.cow, RepairOptions{})
 		must(t, err)
 		expect(t, tt.name+", repaired", report, tt.plain)
-		report, err = Repair(t.Context(), r.cow, everything)
+		report, err = repairPath(t.Context(), r.cow, everything)
 		must(t, err)
 		expect(t, tt.name+", repaired in full", report, tt.left)
 		for _, p := range report.Problems {
@@ -88,10 +88,10 @@ func TestVerifyAndRepair(t *testing.T) {
 	}
 }
 
-// checkReadable looks whether a good report and OpenReader agree.
+// checkReadable looks whether a good report and openReader agree.
 func checkReadable(t *testing.T, name string, r *rig, report *Report) {
 	t.Helper()
-	reader, err := OpenReader(r.cow)
+	reader, err := openReader(r.cow)
 	if (err == nil) != report.OK() {
 		t.Errorf("%s: the report is good: %v, but opening says %v", name, report.OK(), err)
 	}
@@ -123,7 +123,7 @@ func lastBit(t *testing.T, r *rig) int64 {
 func TestVerifyCountsHeld(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 3, 5<<20, func(s int64) bool { return s%10 == 0 })
-	if report, err := Verify(r.cow); err != nil || report.Held != 1024 {
+	if report, err := verifyPath(r.cow); err != nil || report.Held != 1024 {
 		t.Errorf("%+v, %v", report, err)
 	}
 }
@@ -134,7 +134,7 @@ func TestRepairKeepsContent(t *testing.T) {
 	writeAt(t, r.cow, []byte{0xff}, lastBit(t, r)) // held, and behind the end
 	later := time.Unix(1_700_000_000, 0)
 	must(t, os.Chtimes(r.base, later, later))
-	if _, err := Repair(t.Context(), r.cow, RepairOptions{RefreshMtime: true}); err != nil {
+	if _, err := repairPath(t.Context(), r.cow, RepairOptions{RefreshMtime: true}); err != nil {
 		t.Fatal(err)
 	}
 	got := readAll(t, r.cow)
@@ -147,13 +147,13 @@ func TestRepairKeepsContent(t *testing.T) {
 func TestVerifyRefuses(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 3, 1<<20, none)
-	if _, err := Verify(r.base); !errors.Is(err, ErrNotCOW) {
+	if _, err := verifyPath(r.base); !errors.Is(err, ErrNotCOW) {
 		t.Errorf("a raw image: %v", err)
 	}
-	if _, err := Verify(t.TempDir()); err == nil {
+	if _, err := verifyPath(t.TempDir()); err == nil {
 		t.Error("a folder: no error")
 	}
-	if _, err := Verify(r.cow + "2"); !errors.Is(err, os.ErrNotExist) {
+	if _, err := verifyPath(r.cow + "2"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("missing: %v", err)
 	}
 }
@@ -164,14 +164,14 @@ func TestRepairRefuses(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	writeAt(t, r.base, []byte{1}, 0)
-	if _, err := Repair(ctx, r.cow, RepairOptions{RefreshMtime: true}); !errors.Is(err, context.Canceled) {
+	if _, err := repairPath(ctx, r.cow, RepairOptions{RefreshMtime: true}); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 	f, err := os.OpenFile(r.cow, os.O_RDWR, 0)
 	must(t, err)
 	defer f.Close()
 	must(t, filelock.Lock(f, filelock.Exclusive))
-	if _, err := Repair(t.Context(), r.cow, RepairOptions{RefreshMtime: true}); !errors.Is(err, ErrBusy) {
+	if _, err := repairPath(t.Context(), r.cow, RepairOptions{RefreshMtime: true}); !errors.Is(err, ErrBusy) {
 		t.Errorf("while a guest runs: %v", err)
 	}
 }
@@ -186,16 +186,16 @@ func TestFilesVariants(t *testing.T) {
 	base, err := os.Open(r.base)
 	must(t, err)
 	defer base.Close()
-	report, err := VerifyFiles(cow, nil)
+	report, err := Verify(cow, nil)
 	must(t, err)
 	expect(t, "without a backing file", report, []Kind{BackingMissing})
-	report, err = VerifyFiles(cow, base)
+	report, err = Verify(cow, base)
 	must(t, err)
 	expect(t, "touched", report, []Kind{BackingMtime})
-	report, err = RepairFiles(t.Context(), cow, base, RepairOptions{RefreshMtime: true})
+	report, err = Repair(t.Context(), cow, base, RepairOptions{RefreshMtime: true})
 	must(t, err)
 	expect(t, "repaired", report, nil)
-	if err := MergeFiles(t.Context(), cow, base, nil); err == nil {
+	if err := Merge(t.Context(), cow, base, nil); err == nil {
 		t.Error("merged into a file open for reading")
 	}
 }

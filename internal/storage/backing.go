@@ -144,7 +144,7 @@ func (s *Pools) checkNoClones(info *storagexml.Volume) error {
 	if err != nil {
 		return nil // gone, so there is nothing to protect
 	}
-	for backing, clone := range s.clones() {
+	for backing, clone := range s.clonesBeside(info.Path) {
 		if backing != info.Path {
 			other, err := os.Stat(backing)
 			if err != nil || !os.SameFile(file, other) {
@@ -157,15 +157,16 @@ func (s *Pools) checkNoClones(info *storagexml.Volume) error {
 	return nil
 }
 
-// clones are the backing files of all active pools' COW volumes, those that
-// are just being made too, each with one that has it.
-func (s *Pools) clones() map[string]string {
+// clonesBeside are the backing files of all active pools' COW volumes but that
+// at path, which may name itself; those that are just being made too, each with
+// one that has it.
+func (s *Pools) clonesBeside(path string) map[string]string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	found := map[string]string{}
 	for _, p := range s.byName {
 		for name, v := range p.volumes {
-			if v.info.Backing != nil {
+			if v.info.Backing != nil && v.info.Path != path {
 				found[v.info.Backing.Path] = fmt.Sprintf("'%s' in pool '%s'", name, p.def.Name)
 			}
 		}
@@ -190,8 +191,9 @@ func closeAll(files []*os.File) error {
 }
 
 // openMerged opens the COW volume of which f is the file; Close of the result
-// closes f, too. The backing file must be in the folder of an active pool: the
-// header may name any file of the host, and a guest may have written it.
+// closes f, too. The backing file must be in the folder of an active pool, and
+// nobody may be writing it: the header may name any file of the host, and a
+// guest may have written it into its raw disk.
 func (s *Pools) openMerged(f *os.File, info *storagexml.Volume) (*mergedImage, error) {
 	files := []*os.File{f}
 	merged, err := s.readerOver(&files, info)
@@ -212,6 +214,9 @@ func (s *Pools) readerOver(files *[]*os.File, info *storagexml.Volume) (*cow.Rea
 		return nil, err
 	}
 	*files = append(*files, backing)
+	if err := lockForReading(backing); err != nil {
+		return nil, err
+	}
 	merged, err := cow.NewReader((*files)[0], backing)
 	if err != nil {
 		return nil, failf(libvirt.ErrOperationFailed, "volume '%s': %w", info.Name, err)

@@ -2,6 +2,7 @@ package storage_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"math"
 	"os"
@@ -10,6 +11,8 @@ import (
 
 	libvirt "github.com/digitalocean/go-libvirt"
 
+	"virtumld/internal/cow"
+	"virtumld/internal/filelock"
 	"virtumld/internal/imgformat"
 	"virtumld/internal/storage"
 )
@@ -271,4 +274,84 @@ func TestDownloadOfBrokenClone(t *testing.T) {
 	_, err = i.Download(ctx, spec, "clone", 0, 0)
 	refused(t, err, libvirt.ErrSystemError, "inaccessible backing store volume "+filepath.Join(i.dir, "p", "base"))
 	must(t, i.DeleteVolume(ctx, spec, "clone"))
+}
+
+// A guest that makes its raw disk look like a COW file over a file of its
+// choice does not have that file read or written by those who handle the disk.
+func TestForgedClone(t *testing.T) {
+	i, ctx := open(t), t.Context()
+	spec := i.pool("p")
+	secret := filepath.Join(i.dir, "secret")
+	content := bytes.Repeat([]byte("secret"), 2000)
+	must(t, os.WriteFile(secret, content, 0o600))
+	link := filepath.Join(i.dir, "p", "link")
+	must(t, os.Symlink(secret, link))
+	running := i.fill(spec, "running", content)
+	guest, err := os.OpenFile(running.Path, os.O_RDWR, 0)
+	must(t, err)
+	defer guest.Close()
+	must(t, filelock.Lock(guest, filelock.Exclusive))
+
+	for name, test := range map[string]struct {
+		backing string
+		code    libvirt.ErrorNumber
+		text    string
+	}{
+		"outside":         {secret, libvirt.ErrOperationInvalid, "which is in no active pool: define and start a pool for the folder " + i.dir},
+		"way out":         {filepath.Join(i.dir, "p") + "/../secret", libvirt.ErrOperationInvalid, "which is in no active pool"},
+		"link out":        {link, libvirt.ErrSystemError, "too many levels of symbolic links"},
+		"anothers-disk":   {running.Path, libvirt.ErrOperationInvalid, "is being written by a guest"},
+		"device":          {"/dev/zero", libvirt.ErrOperationInvalid, "which is in no active pool"},
+		"its own":         {filepath.Join(i.dir, "p", "its own"), libvirt.ErrOperationFailed, "its own backing file"},
+		"missing backing": {filepath.Join(i.dir, "p", "gone"), libvirt.ErrSystemError, "inaccessible backing store volume"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := i.fill(spec, name, make([]byte, 64<<10))
+			forge(t, v.Path, test.backing)
+			must(t, i.RefreshPool(ctx, spec))
+			view, err := i.Volume(spec, name)
+			must(t, err)
+			equal(t, "format", view.Format, imgformat.COW)
+			_, err = i.Download(ctx, spec, name, 0, 0)
+			refused(t, err, test.code, test.text)
+			_, err = i.CloneVolume(ctx, spec, raw("copy", 0), spec, name, storage.CreateOptions{})
+			refused(t, err, test.code, test.text)
+			_, err = i.Upload(ctx, spec, name, 0, 0)
+			refused(t, err, libvirt.ErrOperationUnsupported, "cannot be uploaded to")
+			refused(t, i.ResizeVolume(ctx, spec, name, 1<<20, false, false), libvirt.ErrOperationUnsupported, "cannot be resized")
+			must(t, i.WipeVolume(ctx, spec, name, 0))
+			must(t, i.DeleteVolume(ctx, spec, name))
+			sameContent(t, secret, content)
+			sameContent(t, running.Path, content)
+		})
+	}
+	equal(t, "files", entries(t, filepath.Join(i.dir, "p")), "link running")
+}
+
+// forge writes the header of a COW file over backing into a disk, as a guest
+// can: one that fits a file of 12000 bytes, which has just been made.
+func forge(t *testing.T, disk, backing string) {
+	t.Helper()
+	dir := t.TempDir()
+	base, path := filepath.Join(dir, "base"), filepath.Join(dir, "cow")
+	must(t, os.WriteFile(base, make([]byte, 12000), 0o600))
+	if info, err := os.Stat(backing); err == nil {
+		must(t, os.Chtimes(base, info.ModTime(), info.ModTime()))
+	}
+	info, err := os.Stat(base)
+	must(t, err)
+	f, err := os.Create(path)
+	must(t, err)
+	defer f.Close()
+	must(t, cow.CreateFile(f, backing, info))
+	header := make([]byte, 32<<10)
+	n, err := f.ReadAt(header, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		t.Fatal(err)
+	}
+	out, err := os.OpenFile(disk, os.O_RDWR, 0)
+	must(t, err)
+	defer out.Close()
+	_, err = out.WriteAt(header[:n], 0)
+	must(t, err)
 }

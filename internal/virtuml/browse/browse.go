@@ -20,6 +20,7 @@ import (
 	"virtumld/internal/cow"
 	"virtumld/internal/ext4read"
 	"virtumld/internal/filelock"
+	"virtumld/internal/virtuml/backing"
 	"virtumld/internal/virtuml/connect"
 )
 
@@ -35,7 +36,7 @@ copy-on-write image with an ext2, ext3 or ext4 file system. No guest may be
 writing to it.`
 
 func lsCommand() *cobra.Command {
-	var uri string
+	var at place
 	cmd := &cobra.Command{
 		Use:     "ls VOLUME:PATH...",
 		Short:   "List files of a volume",
@@ -43,16 +44,16 @@ func lsCommand() *cobra.Command {
 		Example: "  virtuml image ls web.cow:/etc",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return each(cmd, uri, args, func(d *disk, name string) error {
+			return each(cmd, &at, args, func(d *disk, name string) error {
 				return list(d, name, cmd.OutOrStdout())
 			})
 		},
 	}
-	return define(cmd, &uri)
+	return define(cmd, &at)
 }
 
 func catCommand() *cobra.Command {
-	var uri string
+	var at place
 	cmd := &cobra.Command{
 		Use:     "cat VOLUME:PATH...",
 		Short:   "Print files of a volume",
@@ -60,16 +61,16 @@ func catCommand() *cobra.Command {
 		Example: "  virtuml image cat web.cow:/var/log/messages",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return each(cmd, uri, args, func(d *disk, name string) error {
+			return each(cmd, &at, args, func(d *disk, name string) error {
 				return print(d, name, cmd.OutOrStdout())
 			})
 		},
 	}
-	return define(cmd, &uri)
+	return define(cmd, &at)
 }
 
 func cpCommand() *cobra.Command {
-	var uri string
+	var at place
 	cmd := &cobra.Command{
 		Use:   "cp VOLUME:PATH... DESTINATION",
 		Short: "Copy files and folders out of a volume",
@@ -80,39 +81,46 @@ what they are. DESTINATION is a folder to copy into, or a new name.` + syntax,
 		Args:    cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			to := args[len(args)-1]
-			return each(cmd, uri, args[:len(args)-1], func(d *disk, name string) error {
+			return each(cmd, &at, args[:len(args)-1], func(d *disk, name string) error {
 				return copyOut(cmd.Context(), d, name, to, cmd.ErrOrStderr())
 			})
 		},
 	}
-	return define(cmd, &uri)
+	return define(cmd, &at)
 }
 
-func define(cmd *cobra.Command, uri *string) *cobra.Command {
-	cmd.Flags().StringVarP(uri, "connect", "c", "", "daemon to use, such as uml:///session (default: as virsh chooses)")
+// place is where the daemon is and which backing files are believed.
+type place struct {
+	uri  string
+	rule backing.Rule
+}
+
+func define(cmd *cobra.Command, at *place) *cobra.Command {
+	at.rule.Define(cmd)
+	cmd.Flags().StringVarP(&at.uri, "connect", "c", "", "daemon to use, such as uml:///session (default: as virsh chooses)")
 	return cmd
 }
 
 // each calls do for every VOLUME:PATH.
-func each(cmd *cobra.Command, uri string, args []string, do func(*disk, string) error) error {
+func each(cmd *cobra.Command, at *place, args []string, do func(*disk, string) error) error {
 	for _, arg := range args {
 		volume, name, err := parse(arg)
 		if err != nil {
 			return err
 		}
-		if err := one(cmd, uri, volume, name, do); err != nil {
+		if err := one(cmd, at, volume, name, do); err != nil {
 			return fmt.Errorf("%s: %w", volume, err)
 		}
 	}
 	return nil
 }
 
-func one(cmd *cobra.Command, uri, volume, name string, do func(*disk, string) error) error {
-	file, err := locate(cmd.Context(), uri, volume)
+func one(cmd *cobra.Command, at *place, volume, name string, do func(*disk, string) error) error {
+	file, err := locate(cmd.Context(), at.uri, volume)
 	if err != nil {
 		return err
 	}
-	d, err := openDisk(file)
+	d, err := at.openDisk(cmd.Context(), file)
 	if err != nil {
 		return err
 	}
@@ -167,44 +175,42 @@ func locate(ctx context.Context, uri, volume string) (string, error) {
 // disk is an open volume's file system.
 type disk struct {
 	*ext4read.FS
-	file *os.File
-	cow  *cow.Reader // nil for a raw image
+	file    *os.File
+	backing *os.File // nil for a raw image
 }
 
 // Close closes the files and gives up their locks.
 func (d *disk) Close() {
-	if d.cow != nil {
-		_ = d.cow.Close()
+	if d.backing != nil {
+		_ = d.backing.Close()
 	}
 	_ = d.file.Close()
 }
 
 // openDisk opens the image at path, unless somebody writes to it.
-func openDisk(path string) (*disk, error) {
+func (p *place) openDisk(ctx context.Context, path string) (*disk, error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
 	d := &disk{file: file}
-	if err := d.open(path); err != nil {
+	if err := p.open(ctx, d); err != nil {
 		d.Close()
 		return nil, err
 	}
 	return d, nil
 }
 
-func (d *disk) open(path string) error {
+// open locks d's file and finds the file system in it.
+func (p *place) open(ctx context.Context, d *disk) error {
 	info, err := d.file.Stat()
 	if err != nil {
 		return err
 	}
 	if !info.Mode().IsRegular() && info.Mode()&os.ModeDevice == 0 {
-		return fmt.Errorf("%s is neither a file nor a disk", path)
+		return fmt.Errorf("%s is neither a file nor a disk", d.file.Name())
 	}
-	switch err := filelock.Lock(d.file, filelock.Shared); {
-	case errors.Is(err, filelock.ErrHeld):
-		return errors.New("a guest is using it: shut the guest off first")
-	case err != nil:
+	if err := lock(d.file); err != nil {
 		return err
 	}
 	var r io.ReaderAt = d.file
@@ -212,12 +218,28 @@ func (d *disk) open(path string) error {
 	if err != nil {
 		return err
 	}
-	switch reader, err := cow.OpenReader(path); {
+	switch d.backing, err = p.rule.Open(ctx, p.uri, d.file, os.O_RDONLY); {
 	case err == nil:
-		d.cow, r, size = reader, reader, reader.Size()
+		if err := lock(d.backing); err != nil {
+			return err
+		}
+		over, err := cow.NewReader(d.file, d.backing)
+		if err != nil {
+			return err
+		}
+		r, size = over, over.Size()
 	case !errors.Is(err, cow.ErrNotCOW):
 		return err
 	}
 	d.FS, err = ext4read.Open(r, size)
+	return err
+}
+
+// lock keeps guests from writing f until it is closed.
+func lock(f *os.File) error {
+	err := filelock.Lock(f, filelock.Shared)
+	if errors.Is(err, filelock.ErrHeld) {
+		return errors.New("a guest is using it: shut the guest off first")
+	}
 	return err
 }

@@ -168,3 +168,20 @@ func TestParse(t *testing.T) {
 		}
 	}
 }
+
+// A disk whose header names a file elsewhere is not read through it without
+// the user's word.
+func TestForgedHeader(t *testing.T) {
+	raw, _ := images(t)
+	far := filepath.Join(t.TempDir(), "far")
+	must(t, cow.Create(far, raw))
+	for _, args := range [][]string{{"ls", far + ":/"}, {"cat", far + ":/etc/file"}, {"cp", far + ":/etc", t.TempDir()}} {
+		args = append(args, "--connect", "uml+unix:///system?socket=/nowhere")
+		if out, _, err := command(t, args...); err == nil || !strings.Contains(err.Error(), "--backing") || out != "" {
+			t.Errorf("%q: %q, %v", args, out, err)
+		}
+	}
+	if out, _, err := command(t, "cat", far+":/etc/file", "--backing", raw); err != nil || out != "content\n" {
+		t.Errorf("with the user's word: %q, %v", out, err)
+	}
+}

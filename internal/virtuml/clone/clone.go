@@ -10,24 +10,48 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 
 	libvirt "github.com/digitalocean/go-libvirt"
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"virtumld/internal/cow"
+	"virtumld/internal/virtuml/backing"
 	"virtumld/internal/virtuml/connect"
 )
 
-// place is where the daemon is and which of its pools is meant.
+// place is where the daemon is, which of its pools is meant, and which backing
+// files are believed.
 type place struct {
 	uri, pool string
+	rule      backing.Rule
 }
 
 func (p *place) define(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&p.uri, "connect", "c", "", "daemon to use, such as uml:///session (default: as virsh chooses)")
 	cmd.Flags().StringVar(&p.pool, "pool", "default", "storage pool of the volume")
+	p.rule.Define(cmd)
+}
+
+// pair opens the copy-on-write file at path for writing, and its backing file.
+func (p *place) pair(ctx context.Context, path string, backingFlag int) (over, under *os.File, err error) {
+	if over, err = open(path, os.O_RDWR); err != nil {
+		return nil, nil, err
+	}
+	if under, err = p.rule.Open(ctx, p.uri, over, backingFlag); err != nil {
+		_ = over.Close()
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return over, under, nil
+}
+
+// open never waits, as it would for a FIFO's other end.
+func open(path string, flag int) (*os.File, error) {
+	return os.OpenFile(path, flag|unix.O_NONBLOCK, 0)
 }
 
 // path is the file of a volume's name; a name with a slash is a path already.
@@ -95,7 +119,7 @@ finished by another one.`,
 			if err != nil {
 				return err
 			}
-			if err := cow.Merge(cmd.Context(), path, nil); err != nil {
+			if err := at.merge(cmd.Context(), path); err != nil {
 				return busy(err)
 			}
 			return at.refresh(cmd.Context(), args[0])
@@ -105,9 +129,19 @@ finished by another one.`,
 	return cmd
 }
 
+func (p *place) merge(ctx context.Context, path string) error {
+	over, under, err := p.pair(ctx, path, os.O_RDWR)
+	if err != nil {
+		return err
+	}
+	defer over.Close()
+	defer under.Close()
+	return cow.Merge(ctx, over, under, nil)
+}
+
 func rebaseCommand() *cobra.Command {
 	var at place
-	var o cow.RebaseOptions
+	var unsafe bool
 	cmd := &cobra.Command{
 		Use:   "rebase VOLUME BACKING",
 		Short: "Give a COW volume another backing file",
@@ -120,19 +154,42 @@ the new one are copied into VOLUME first.`,
 			if err != nil {
 				return err
 			}
-			backing, err := at.path(cmd.Context(), args[1])
+			to, err := at.path(cmd.Context(), args[1])
 			if err != nil {
 				return err
 			}
-			if err := cow.Rebase(cmd.Context(), path, backing, o); err != nil {
+			if err := at.rebase(cmd.Context(), path, to, unsafe); err != nil {
 				return busy(err)
 			}
 			return at.refresh(cmd.Context(), args[0])
 		},
 	}
 	at.define(cmd)
-	cmd.Flags().BoolVar(&o.Unsafe, "unsafe", false, "only change the name: the new backing file holds what the old one did")
+	cmd.Flags().BoolVar(&unsafe, "unsafe", false, "only change the name: the new backing file holds what the old one did")
 	return cmd
+}
+
+func (p *place) rebase(ctx context.Context, path, to string, unsafe bool) error {
+	under, err := open(to, os.O_RDONLY)
+	if err != nil {
+		return err
+	}
+	defer under.Close()
+	if !unsafe {
+		over, old, err := p.pair(ctx, path, os.O_RDONLY)
+		if err != nil {
+			return err
+		}
+		defer over.Close()
+		defer old.Close()
+		return cow.Rebase(ctx, over, old, under, to, nil)
+	}
+	over, err := open(path, os.O_RDWR)
+	if err != nil {
+		return err
+	}
+	defer over.Close()
+	return cow.Rebase(ctx, over, nil, under, to, nil)
 }
 
 func checkCommand() *cobra.Command {
@@ -151,7 +208,7 @@ when nothing is wrong that keeps a guest from using it.`,
 			if err != nil {
 				return err
 			}
-			report, err := examine(cmd.Context(), path, repair, o)
+			report, err := at.examine(cmd.Context(), path, repair, o)
 			if err != nil {
 				return busy(err)
 			}
@@ -174,14 +231,32 @@ when nothing is wrong that keeps a guest from using it.`,
 }
 
 // examine mends the file first when that is asked for.
-func examine(ctx context.Context, path string, repair bool, o cow.RepairOptions) (*cow.Report, error) {
-	if repair {
-		return cow.Repair(ctx, path, o)
-	}
-	if o.AcceptLoss || o.RefreshMtime {
+func (p *place) examine(ctx context.Context, path string, repair bool, o cow.RepairOptions) (*cow.Report, error) {
+	flag := os.O_RDONLY
+	switch {
+	case repair:
+		flag = os.O_RDWR
+	case o.AcceptLoss || o.RefreshMtime:
 		return nil, errors.New("--accept-loss and --refresh-mtime are for --repair")
 	}
-	return cow.Verify(path)
+	over, err := open(path, flag)
+	if err != nil {
+		return nil, err
+	}
+	defer over.Close()
+	under, err := p.rule.Open(ctx, p.uri, over, os.O_RDONLY)
+	switch {
+	case err == nil:
+		defer under.Close()
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, cow.ErrDamaged):
+		// The report says so.
+	default:
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if repair {
+		return cow.Repair(ctx, over, under, o)
+	}
+	return cow.Verify(over, under)
 }
 
 // problem is one line of the report.

@@ -73,3 +73,35 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 }
+
+// What a header names elsewhere is neither read nor written without the
+// user's word.
+func TestForgedHeader(t *testing.T) {
+	const nobody = "uml+unix:///system?socket=/nowhere"
+	path, backing := pair(t)
+	far := filepath.Join(t.TempDir(), "clone")
+	if err := cow.Create(far, backing); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(far)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"merge", far}, {"rebase", far, backing}, {"check", far}, {"check", "--repair", far}} {
+		out, err := run(append(args, "--connect", nobody)...)
+		if err == nil || !strings.Contains(err.Error(), "--backing") {
+			t.Errorf("%q: %q, %v", args, out, err)
+		}
+	}
+	if after, err := os.ReadFile(far); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the file was changed, %v", err)
+	}
+	for _, args := range [][]string{{"check", far}, {"rebase", far, backing}, {"merge", far}} {
+		if out, err := run(append(args, "--backing", backing)...); err != nil {
+			t.Errorf("%q with the user's word: %q, %v", args, out, err)
+		}
+	}
+	if out, err := run("rebase", "--unsafe", path, backing, "--connect", nobody); err != nil {
+		t.Errorf("rebase --unsafe, which opens no old backing file: %q, %v", out, err)
+	}
+}

@@ -3,6 +3,7 @@ package domain
 import (
 	"context"
 	"errors"
+	"slices"
 
 	libvirt "github.com/digitalocean/go-libvirt"
 
@@ -50,8 +51,10 @@ type Edit struct {
 	Change func(*domxml.Definition) (*domxml.Definition, error)
 	// Apply, when set, has the running guest follow the new live definition.
 	Apply func(ctx context.Context, guest Guest, live *domxml.Definition) error
-	// Tell is what clients hear of it.
-	Tell []Change
+	// Tell is what clients hear of it, TellLive, when set, what they hear
+	// besides when the running guest has changed.
+	Tell     []Change
+	TellLive func() []Change
 }
 
 // Edit carries out e on the sides that its target names: both or none.
@@ -69,7 +72,7 @@ func (d *Domain) Edit(ctx context.Context, e Edit) error {
 	if err != nil {
 		return err
 	}
-	next, err := e.prepare(v, target)
+	next, err := e.prepare(d, v, target)
 	if err != nil {
 		return err
 	}
@@ -93,15 +96,23 @@ func (d *Domain) Edit(ctx context.Context, e Edit) error {
 		if target.Live && v.ID == next.ID {
 			v.Live, v.LiveXML = next.Live, next.LiveXML
 		}
-	}, e.Tell...)
+	}, e.told(target)...)
 	if target.Live {
 		d.syncStatus()
 	}
 	return nil
 }
 
+// told is what clients hear of the change.
+func (e Edit) told(target Target) []Change {
+	if !target.Live || e.TellLive == nil {
+		return e.Tell
+	}
+	return append(slices.Clone(e.Tell), e.TellLive()...)
+}
+
 // prepare makes the definitions and the live document that v will have.
-func (e Edit) prepare(v *View, target Target) (*View, error) {
+func (e Edit) prepare(d *Domain, v *View, target Target) (*View, error) {
 	next := *v
 	var err error
 	if target.Config {
@@ -113,6 +124,7 @@ func (e Edit) prepare(v *View, target Target) (*View, error) {
 		if next.Live, err = e.Change(v.Live); err != nil {
 			return nil, err
 		}
+		next.Live = d.list.named(next.Live)
 		if next.LiveXML, err = next.document(); err != nil {
 			return nil, err
 		}

@@ -24,6 +24,7 @@ type Change struct {
 	Lifecycle *Lifecycle
 	Reboot    *Reboot
 	Metadata  *MetadataChange
+	Device    *DeviceChange
 }
 
 // Lifecycle is libvirt's lifecycle event (virDomainEventType and its detail).
@@ -40,6 +41,12 @@ type Reboot struct{}
 type MetadataChange struct {
 	Type domxml.MetadataType
 	URI  string
+}
+
+// DeviceChange says that a device of the running guest was added or removed.
+type DeviceChange struct {
+	Alias string
+	Added bool
 }
 
 // Bus hands every Change to every subscriber, in the order it happened.

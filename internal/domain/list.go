@@ -21,7 +21,8 @@ type List struct {
 	bus     *Bus
 	log     *slog.Logger
 
-	version atomic.Uint64 // counts the changes of all views
+	version  atomic.Uint64 // counts the changes of all views
+	lastPort atomic.Int64  // the number in the next generated name of an interface
 
 	followers sync.WaitGroup // the goroutines of running guests
 

@@ -56,11 +56,12 @@ func (l *List) adoptAll(ctx context.Context, statuses []store.Status) {
 }
 
 func (l *List) adopt(ctx context.Context, status store.Status) {
-	live, err := domxml.Parse([]byte(status.Document))
+	live, err := domxml.ParseLive([]byte(status.Document))
 	if err != nil {
 		l.log.Error("status skipped", "domain", status.Name, "err", err)
 		return
 	}
+	l.keepNames(live)
 	d, end, err := l.claimJob(ctx, live, "adopt")
 	if err != nil {
 		l.log.Error("status skipped", "domain", status.Name, "err", err)

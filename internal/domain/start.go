@@ -61,6 +61,7 @@ func (d *Domain) start(ctx context.Context, def *domxml.Definition, opts RunOpti
 		return err
 	}
 
+	def = d.list.named(def)
 	r := newRun(cancel, opts.Owner)
 	if err := d.occupy(r, def); err != nil {
 		return err

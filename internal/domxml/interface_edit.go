@@ -213,3 +213,6 @@ func (d *Definition) editInterface(alias string, change func([]lx.DomainInterfac
 		return err
 	})
 }
+
+// MAC is the interface's address, made up when its document has none.
+func (dev *Device) MAC() string { return dev.fields.MAC }

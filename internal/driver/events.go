@@ -154,7 +154,7 @@ func (c *Conn) tell(change domain.Change) {
 			c.notify.Notify(callbackMessage(id, change))
 		}
 	}
-	if c.events.plain[event] && change.Metadata == nil {
+	if c.events.plain[event] && event != libvirt.DomainEventIDMetadataChange && event != libvirt.DomainEventIDDeviceAdded {
 		c.notify.Notify(plainMessage(change))
 	}
 }
@@ -165,6 +165,10 @@ func eventID(change domain.Change) libvirt.DomainEventID {
 		return libvirt.DomainEventIDLifecycle
 	case change.Reboot != nil:
 		return libvirt.DomainEventIDReboot
+	case change.Device != nil && change.Device.Added:
+		return libvirt.DomainEventIDDeviceAdded
+	case change.Device != nil:
+		return libvirt.DomainEventIDDeviceRemoved
 	default:
 		return libvirt.DomainEventIDMetadataChange
 	}
@@ -182,6 +186,8 @@ func callbackMessage(id int32, change domain.Change) (procedure int32, message a
 		return proto.DomainEventCallbackReboot, &libvirt.DomainEventCallbackRebootMsg{
 			CallbackID: id, Msg: libvirt.DomainEventRebootMsg{Dom: dom},
 		}
+	case change.Device != nil:
+		return deviceMessage(id, change)
 	default:
 		msg := &libvirt.DomainEventCallbackMetadataChangeMsg{
 			CallbackID: id, Dom: dom, Type: int32(change.Metadata.Type),
@@ -193,11 +199,28 @@ func callbackMessage(id int32, change domain.Change) (procedure int32, message a
 	}
 }
 
-// plainMessage is change as old clients get it. They know no metadata event:
-// it came with callback ids.
+func deviceMessage(id int32, change domain.Change) (procedure int32, message any) {
+	dom, alias := object(change.Domain), change.Device.Alias
+	if change.Device.Added {
+		return proto.DomainEventCallbackDeviceAdded, &libvirt.DomainEventCallbackDeviceAddedMsg{
+			CallbackID: id, Dom: dom, DevAlias: alias,
+		}
+	}
+	return proto.DomainEventCallbackDeviceRemoved, &libvirt.DomainEventCallbackDeviceRemovedMsg{
+		CallbackID: id, Msg: libvirt.DomainEventDeviceRemovedMsg{Dom: dom, DevAlias: alias},
+	}
+}
+
+// plainMessage is change as old clients get it. They know neither metadata
+// events nor those of added devices, which came with callback ids.
 func plainMessage(change domain.Change) (procedure int32, message any) {
-	if change.Reboot != nil {
+	switch {
+	case change.Reboot != nil:
 		return proto.DomainEventReboot, &libvirt.DomainEventRebootMsg{Dom: object(change.Domain)}
+	case change.Device != nil:
+		return proto.DomainEventDeviceRemoved, &libvirt.DomainEventDeviceRemovedMsg{
+			Dom: object(change.Domain), DevAlias: change.Device.Alias,
+		}
 	}
 	msg := lifecycleMessage(change)
 	return proto.DomainEventLifecycle, &msg

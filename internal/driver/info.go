@@ -74,7 +74,7 @@ func (c *Conn) DomainIsUpdated(_ context.Context, a *libvirt.DomainIsUpdatedArgs
 	if err != nil {
 		return nil, err
 	}
-	updated := v.Active() && v.Persistent() && v.Config != v.Live
+	updated := v.Active() && v.Persistent() && v.Config.XML(true) != v.Live.XML(true)
 	return &libvirt.DomainIsUpdatedRet{Updated: oneIf(updated)}, nil
 }
 

@@ -36,6 +36,12 @@ const (
 	maxSize = 1 << 60
 )
 
+// MinWritable is the size in bytes of the smallest backing file over which
+// kernels can write. With 64 sectors or fewer they look for a word of the
+// bitmap before its beginning (ubd_kern.c, cowify_bitmap), and
+// the write never ends.
+const MinWritable = 65 * sectorSize
+
 // MaxBackingPath is the longest path of a backing file, in bytes.
 const MaxBackingPath = pathV3 - 1
 

@@ -63,6 +63,34 @@ func TestKernelGoesOnAfterMerge(t *testing.T) {
 	boot(t, dir, path, "dd if=/dev/ubda bs=512 skip=9 count=1 2>/dev/null | head -c 16\necho :AGAIN\n", "written-by-guest:AGAIN")
 }
 
+// The smallest disk that a kernel can write to.
+func TestKernelWritesToSmallDisk(t *testing.T) {
+	t.Parallel()
+	dir := kerneltest.ShortDir(t)
+	base, path := filepath.Join(dir, "base"), filepath.Join(dir, "cow")
+	if err := os.WriteFile(base, make([]byte, cow.MinWritable), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := cow.Create(path, base); err != nil {
+		t.Fatal(err)
+	}
+	for _, seek := range []string{"0", "64"} {
+		boot(t, dir, path, "echo written-by-guest | dd of=/dev/ubda bs=512 seek="+seek+" conv=notrunc 2>/dev/null && echo WRITTEN\n", "WRITTEN")
+	}
+	if err := merge(t, path); err != nil {
+		t.Fatal(err)
+	}
+	merged, err := os.ReadFile(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []int{0, 64 * 512} {
+		if !bytes.HasPrefix(merged[at:], []byte("written-by-guest")) {
+			t.Errorf("the guest's write at %d is not in the backing file", at)
+		}
+	}
+}
+
 // The kernel makes the file itself when it is missing; ours must not differ.
 func TestOurFileIsTheKernels(t *testing.T) {
 	t.Parallel()

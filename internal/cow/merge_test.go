@@ -26,6 +26,20 @@ func TestMerge(t *testing.T) {
 	}
 }
 
+// Disks of a few sectors have a bitmap of a few bytes.
+func TestMergeSmallDisks(t *testing.T) {
+	t.Parallel()
+	for sectors := int64(1); sectors <= 66; sectors++ {
+		for version := 1; version <= 4; version++ {
+			for _, held := range []func(int64) bool{none, all, scattered} {
+				r := newRig(t, version, sectors*sectorSize, held)
+				must(t, mergePath(t.Context(), r.cow, nil))
+				checkMerged(t, r)
+			}
+		}
+	}
+}
+
 // checkMerged looks whether everything is in the backing file, and whether the
 // pair is valid and takes no space.
 func checkMerged(t *testing.T, r *rig) {

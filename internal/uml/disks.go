@@ -80,6 +80,11 @@ func (p *preparedDisks) openCOW(disk domxml.Disk) (*image, error) {
 // checkCOW refuses a COW file that the kernel would refuse later, or believe
 // though something is missing from it.
 func checkCOW(disk domxml.Disk, file *image, header *cow.Header) error {
+	if header.BackingSize < cow.MinWritable && !disk.ReadOnly {
+		return virerr.In(virerr.UML, libvirt.ErrConfigUnsupported,
+			"<disk> %s: a copy-on-write disk of %d bytes is too small: kernels cannot write to one of less than %d; make it larger, use a raw copy, or add <readonly/>",
+			disk.Target, header.BackingSize, cow.MinWritable)
+	}
 	path := disk.Backing
 	if path == "" {
 		path = header.Backing

@@ -310,3 +310,18 @@ func TestResolve(t *testing.T) {
 		t.Error("the definition itself was changed")
 	}
 }
+
+// Kernels hang in a write to a tiny copy-on-write disk.
+func TestTinyCOW(t *testing.T) {
+	t.Parallel()
+	for size, want := range map[int64]bool{512: false, 64 * 512: false, 65 * 512: true} {
+		path := clone(t, file(t, "base", "x", size))
+		_, err := prepareDisks([]domxml.Disk{{Target: "ubd0", Path: path, COW: true}})
+		if (err == nil) != want || (err != nil && !virerr.Is(err, libvirt.ErrConfigUnsupported)) {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+		if _, err := prepareDisks([]domxml.Disk{{Target: "ubd0", Path: path, COW: true, ReadOnly: true}}); err != nil {
+			t.Errorf("%d bytes, read-only: %v", size, err)
+		}
+	}
+}

@@ -21,6 +21,8 @@ const killLimit = 30 * time.Second
 
 // guest is a guest with a supervisor of ours.
 type guest struct {
+	machine *Machine
+	owner   owner
 	handle  *supervisor.Handle
 	console *mconsole.Client
 	kernel  string
@@ -36,9 +38,11 @@ type guest struct {
 	news chan struct{} // closed and replaced at each event
 }
 
-func newGuest(handle *supervisor.Handle, kernelPath string, def *domxml.Definition) *guest {
+func (m *Machine) newGuest(handle *supervisor.Handle, kernelPath string, def *domxml.Definition) *guest {
 	facts := handle.Facts()
 	g := &guest{
+		machine:    m,
+		owner:      ownerOf(def),
 		handle:     handle,
 		console:    mconsole.New(facts.Mconsole, mconsole.ReplyIn(facts.ReplyDir)),
 		kernel:     kernelPath,
@@ -48,6 +52,7 @@ func newGuest(handle *supervisor.Handle, kernelPath string, def *domxml.Definiti
 		over:       make(chan struct{}),
 		news:       make(chan struct{}),
 	}
+	m.guests.Store(g.owner.uuid, g)
 	go g.relay()
 	return g
 }
@@ -57,6 +62,7 @@ func newGuest(handle *supervisor.Handle, kernelPath string, def *domxml.Definiti
 func (g *guest) relay() {
 	defer close(g.events)
 	defer close(g.over)
+	defer g.machine.guests.CompareAndDelete(g.owner.uuid, g)
 	for e := range g.handle.Events() {
 		g.announce()
 		event, tell := asEvent(e)

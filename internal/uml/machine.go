@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"slices"
+	"sync"
 
 	libvirt "github.com/digitalocean/go-libvirt"
 
@@ -40,14 +41,20 @@ type Config struct {
 	Contain bool
 	// Volumes finds the disks that are volumes of storage pools.
 	Volumes Volumes
-	Log     *slog.Logger
+	// Networks are the virtual networks; nil for none.
+	Networks Networks
+	Log      *slog.Logger
 }
 
 // Machine starts and finds the guests of one instance.
-type Machine struct{ Config }
+type Machine struct {
+	Config
+	// guests has the running guests that have a supervisor, by uuid.
+	guests sync.Map // string to *guest
+}
 
 // New makes a Machine.
-func New(c Config) *Machine { return &Machine{c} }
+func New(c Config) *Machine { return &Machine{Config: c} }
 
 // Check refuses what def's kernel cannot do. A kernel that cannot be asked is
 // no reason to refuse a definition: it may be there when the domain starts.
@@ -72,12 +79,13 @@ func (m *Machine) probe(ctx context.Context, def *domxml.Definition) (*kernel.Ca
 }
 
 // plan is everything of a start that needs no guest. backing is where the COW
-// disks expect their backing files, by unit.
-func (m *Machine) plan(def *domxml.Definition, caps *kernel.Caps, backing map[int]string) (*supervisor.Spec, error) {
+// disks expect their backing files, by unit. devices are what the kernel is
+// told of the interfaces.
+func (m *Machine) plan(def *domxml.Definition, caps *kernel.Caps, backing map[int]string) (spec *supervisor.Spec, devices []string, err error) {
 	umid := m.UMID(def)
 	line, err := cmdline.Build(def, caps, cmdline.Options{UMID: umid, Backing: backing})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	id := def.UUID.String()
 	return &supervisor.Spec{
@@ -100,7 +108,7 @@ func (m *Machine) plan(def *domxml.Definition, caps *kernel.Caps, backing map[in
 		OnPoweroff: def.OnPoweroff,
 		OnReboot:   def.OnReboot,
 		OnCrash:    def.OnCrash,
-	}, nil
+	}, line.Devices, nil
 }
 
 // owned leaves the files' owners alone when the settings say so.
@@ -146,9 +154,21 @@ func (m *Machine) Start(ctx context.Context, def *domxml.Definition, opts domain
 
 // boot starts a guest whose disks are ready.
 func (m *Machine) boot(ctx context.Context, def *domxml.Definition, caps *kernel.Caps, backing map[int]string, opts domain.StartOptions) (domain.Guest, error) {
-	spec, err := m.plan(def, caps, backing)
+	def = withOwnInterfaces(def)
+	joints, err := m.joinAll(ctx, def.Interfaces)
 	if err != nil {
 		return nil, err
+	}
+	spec, devices, err := m.plan(def, caps, backing)
+	if err != nil {
+		return nil, err
+	}
+	for i, n := range def.Interfaces {
+		plugging, err := m.plugging(ctx, ownerOf(def), n, joints[i], devices[i])
+		if err != nil {
+			return nil, err
+		}
+		spec.Interfaces = append(spec.Interfaces, plugging)
 	}
 	spec.Paused = opts.Paused
 	handle, err := supervisor.Start(ctx, m.Executable, spec)
@@ -160,7 +180,7 @@ func (m *Machine) boot(ctx context.Context, def *domxml.Definition, caps *kernel
 			return nil, err
 		}
 	}
-	return newGuest(handle, caps.Path, def), nil
+	return m.newGuest(handle, caps.Path, def), nil
 }
 
 // awaitReady returns when the kernel has said that it is ready. A guest that
@@ -209,7 +229,7 @@ func (m *Machine) Adopt(ctx context.Context, def *domxml.Definition) (domain.Gue
 	if exit != nil {
 		return nil, asExit(exit), nil
 	}
-	return newGuest(handle, m.kernelOf(def), def), nil, nil
+	return m.newGuest(handle, m.kernelOf(def), def), nil, nil
 }
 
 // adoptForeign is Adopt for a guest that no supervisor of ours was made for.

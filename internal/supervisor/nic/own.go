@@ -133,7 +133,7 @@ func (o *own) stopProcess(process Process) {
 
 // configure changes the settings of the running process and of those to come.
 func (o *own) configure(ctx context.Context, spec *netd.Spec) error {
-	if err := o.networks.Configure(ctx, spec); err != nil {
+	if err := o.networks.Configure(ctx, spec); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	o.mu.Lock()

@@ -2,7 +2,9 @@ package nic
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -11,6 +13,7 @@ import (
 
 	libvirt "github.com/digitalocean/go-libvirt"
 
+	"virtumld/internal/netd"
 	"virtumld/internal/virerr"
 )
 
@@ -116,15 +119,19 @@ func (s *Set) Update(ctx context.Context, i Interface) error {
 		return virerr.New(libvirt.ErrOperationInvalid, "the guest has no interface vec%d", i.Unit)
 	}
 	old := n.present()
-	if old.Dir() != i.Dir() || (old.Own == nil) != (i.Own == nil) {
+	switch {
+	case old.Dir() != i.Dir():
 		return s.move(ctx, n, i)
+	case !configurable(old.Own, i.Own):
+		return s.replace(ctx, n, i)
 	}
 	if i.Own != nil && !reflect.DeepEqual(old.Own, i.Own) {
 		if err := old.own.configure(ctx, i.Own); err != nil {
 			return err
 		}
 	}
-	if err := s.Networks.SetPort(ctx, i.Dir(), i.Port); err != nil {
+	// A network that is away is given the settings when it is back.
+	if err := s.Networks.SetPort(ctx, i.Dir(), i.Port); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	n.change(func(t *target) { t.Interface = i })
@@ -141,6 +148,34 @@ func (s *Set) move(ctx context.Context, n *nic, i Interface) error {
 	close(old.changed)
 	old.stop()
 	return nil
+}
+
+// configurable reports whether a network's process can go from one description
+// to the other.
+func configurable(from, to *netd.Spec) bool {
+	if from == nil || to == nil {
+		return from == to
+	}
+	return (from.Gateway == nil) == (to.Gateway == nil) &&
+		reflect.DeepEqual(from.Tap, to.Tap) && reflect.DeepEqual(from.Socket, to.Socket)
+}
+
+// replace is move to another network in the same folder, which has to be free
+// of the old one first.
+func (s *Set) replace(ctx context.Context, n *nic, i Interface) error {
+	old := n.present()
+	old.stop()
+	next, err := s.aim(ctx, i)
+	if err != nil {
+		back, backErr := s.aim(context.WithoutCancel(ctx), old.Interface)
+		if backErr != nil {
+			return errors.Join(err, backErr)
+		}
+		next = back
+	}
+	n.change(func(t *target) { *t = next })
+	close(old.changed)
+	return err
 }
 
 func (n *nic) change(edit func(*target)) (old target) {

@@ -1,0 +1,9 @@
+package uml
+
+import "virtumld/internal/domain"
+
+var (
+	_ domain.Machine    = (*Machine)(nil)
+	_ domain.Networking = (*Machine)(nil)
+	_ domain.Plug       = (*guest)(nil)
+)

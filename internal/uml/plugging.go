@@ -1,0 +1,192 @@
+package uml
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"slices"
+
+	libvirt "github.com/digitalocean/go-libvirt"
+
+	"virtumld/internal/domxml"
+	"virtumld/internal/netd"
+	"virtumld/internal/netswitch"
+	"virtumld/internal/network"
+	"virtumld/internal/supervisor"
+	"virtumld/internal/virerr"
+)
+
+// Networks tell how a guest's interface joins a virtual network.
+type Networks interface {
+	// Join is network.Manager's: its errors are libvirt's, of a network
+	// that is not there or not active.
+	Join(ctx context.Context, name, portgroup string) (network.Joint, error)
+}
+
+// owner is the domain of an interface.
+type owner struct{ name, uuid string }
+
+func ownerOf(def *domxml.Definition) owner { return owner{def.Name, def.UUID.String()} }
+
+// withOwnInterfaces is def with a list of interfaces that can be changed.
+func withOwnInterfaces(def *domxml.Definition) *domxml.Definition {
+	next := *def
+	next.Interfaces = slices.Clone(def.Interfaces)
+	return &next
+}
+
+// joinAll asks for the networks of all interfaces, in their order. What the
+// networks decide for their guests is set in the interfaces.
+func (m *Machine) joinAll(ctx context.Context, interfaces []domxml.Interface) ([]network.Joint, error) {
+	joints := make([]network.Joint, len(interfaces))
+	for i := range interfaces {
+		var err error
+		if joints[i], err = m.join(ctx, &interfaces[i]); err != nil {
+			return nil, err
+		}
+	}
+	return joints, nil
+}
+
+// join asks for the network of an interface that has one.
+func (m *Machine) join(ctx context.Context, n *domxml.Interface) (network.Joint, error) {
+	if n.Type != domxml.InterfaceNetwork {
+		return network.Joint{}, nil
+	}
+	if m.Networks == nil {
+		return network.Joint{}, virerr.In(virerr.Network, libvirt.ErrNoNetwork, "Network not found: no network with matching name '%s'", n.Source)
+	}
+	joint, err := m.Networks.Join(ctx, n.Source, n.Portgroup)
+	if err == nil && n.MTU == 0 {
+		n.MTU = joint.MTU
+	}
+	return joint, err
+}
+
+// plugging is what a supervisor has to know of an interface. device is what
+// the kernel is told of it.
+func (m *Machine) plugging(ctx context.Context, o owner, n domxml.Interface, joint network.Joint, device string) (supervisor.Interface, error) {
+	i := supervisor.Interface{Unit: n.Unit, Device: device, Port: port(o, n, joint), Network: joint.Dir}
+	if i.Port.ID == "" {
+		i.Port.ID = i.String()
+	}
+	if i.Network != "" {
+		return i, nil
+	}
+	own, err := private(ctx, n, joint)
+	if err != nil {
+		return i, err
+	}
+	own.Name = o.name + " " + i.String()
+	own.Dir = filepath.Join(m.Paths.Guest(o.uuid), "net-"+i.String())
+	own.Parent = true
+	if m.User != nil && own.Tap == nil {
+		own.User = &netd.User{UID: m.User.UID, GID: m.User.GID}
+	}
+	i.Own = own
+	return i, nil
+}
+
+// port are the settings of an interface on its network. What the interface
+// says itself goes before what its portgroup or network does.
+func port(o owner, n domxml.Interface, joint network.Joint) netd.Port {
+	p := netd.Port{ID: n.PortID, Owner: o.name, OwnerUUID: o.uuid, MAC: n.MAC}
+	p.PortConfig = netswitch.PortConfig{
+		Name: n.Target, Isolated: n.Isolated || joint.Isolated, Down: n.Down,
+		VLAN: joint.VLAN, Trunk: joint.Trunk, In: joint.In, Out: joint.Out,
+	}
+	if len(n.VLANs) > 0 {
+		p.VLAN, p.Trunk = vlan(n)
+	}
+	if n.Outbound.Average != 0 {
+		p.In = shape(n.Outbound)
+	}
+	if n.Inbound.Average != 0 {
+		p.Out = shape(n.Inbound)
+	}
+	return p
+}
+
+// vlan is the VLAN whose frames are untagged, and whether the others are there
+// too.
+func vlan(n domxml.Interface) (id uint16, trunk bool) {
+	if !n.Trunk {
+		return n.VLANs[0].ID, false
+	}
+	for _, tag := range n.VLANs {
+		if tag.Native == "untagged" {
+			id = tag.ID
+		}
+	}
+	return id, true
+}
+
+// shape is a <bandwidth> in bytes.
+func shape(b domxml.Bandwidth) netswitch.Shape {
+	return netswitch.Shape{
+		Average: uint64(b.Average) << 10, Peak: uint64(b.Peak) << 10, Burst: uint64(b.Burst) << 10,
+	}
+}
+
+// private describes the network of an interface that shares its own with
+// nobody.
+func private(ctx context.Context, n domxml.Interface, joint network.Joint) (*netd.Spec, error) {
+	tap := &netd.Tap{Name: n.Target, MAC: n.MAC, MTU: n.MTU}
+	switch n.Type {
+	case domxml.InterfaceUser:
+		gateway, err := userGateway(n)
+		return &netd.Spec{Gateway: gateway}, err
+	case domxml.InterfaceNetwork:
+		tap.Bridge, tap.Direct, tap.Mode = joint.Bridge, joint.Direct, joint.Mode
+	case domxml.InterfaceBridge:
+		tap.Bridge = n.Source
+	case domxml.InterfaceEthernet:
+		tap.Keep = n.Unmanaged
+	case domxml.InterfaceDirect:
+		tap.Direct, tap.Mode = n.Source, directMode(n.Mode)
+	case domxml.InterfaceMcast, domxml.InterfaceUDP, domxml.InterfaceServer, domxml.InterfaceClient:
+		socket, err := socket(ctx, n)
+		return &netd.Spec{Socket: socket}, err
+	default:
+		return nil, virerr.In(virerr.UML, libvirt.ErrConfigUnsupported, "<interface> %s: type '%s' is not supported", n.MAC, n.Type)
+	}
+	return &netd.Spec{Tap: tap}, nil
+}
+
+// directMode is the kernel's word for a macvtap's mode.
+func directMode(mode string) string {
+	if mode == "passthrough" {
+		return "passthru"
+	}
+	return mode
+}
+
+func socket(ctx context.Context, n domxml.Interface) (*netd.Socket, error) {
+	s := &netd.Socket{Kind: netd.SocketKind(n.Type)}
+	var err error
+	if s.Address, err = resolveAddress(ctx, n, n.Remote); err != nil {
+		return nil, err
+	}
+	if n.Local != (domxml.SocketAddress{}) {
+		s.Local, err = resolveAddress(ctx, n, n.Local)
+	}
+	return s, err
+}
+
+// resolveAddress looks up an address that may be a host's name; without one it
+// is any.
+func resolveAddress(ctx context.Context, n domxml.Interface, a domxml.SocketAddress) (netip.AddrPort, error) {
+	if a.Address == "" {
+		return netip.AddrPortFrom(netip.IPv4Unspecified(), a.Port), nil
+	}
+	if address, err := netip.ParseAddr(a.Address); err == nil {
+		return netip.AddrPortFrom(address, a.Port), nil
+	}
+	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip4", a.Address)
+	if err != nil || len(found) == 0 {
+		return netip.AddrPort{}, virerr.New(libvirt.ErrOperationFailed,
+			"<interface> %s: cannot resolve the address '%s': %w", n.MAC, a.Address, err)
+	}
+	return netip.AddrPortFrom(found[0].Unmap(), a.Port), nil
+}

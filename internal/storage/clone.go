@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"syscall"
 
 	libvirt "github.com/digitalocean/go-libvirt"
 	"golang.org/x/sys/unix"
@@ -117,31 +118,38 @@ func (s *Pools) copyVolume(ctx context.Context, d *dir, def *storagexml.Volume, 
 }
 
 // merge writes into the empty file to what a guest sees of the COW file from.
+// Blocks are shared where the filesystem can do that, or else holes are kept.
 func (s *Pools) merge(ctx context.Context, to, from *os.File, path string, def, source *storagexml.Volume) error {
-	if err := extend(ctx, to, path, def.Capacity, wanted(def, source.Capacity)); err != nil {
-		return err
-	}
 	files := []*os.File{from} // which the caller closes
 	merged, err := s.readerOver(&files, source)
 	defer func() { closeAll(files[1:]) }()
 	if err != nil {
 		return err
 	}
-	buffer := make([]byte, copyBuffer)
-	for at := int64(0); at < merged.Size(); {
-		start, end, err := merged.NextData(at)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return systemErr(err, "failed reading from file '%s'", source.Path)
-		}
-		if err := copyBetween(ctx, to, merged, path, source.Path, start, end, buffer); err != nil {
-			return err
-		}
-		at = end
+	if err := merged.CopyTo(ctx, to, nil); err != nil {
+		return copyErr(ctx, err, source.Path, path)
+	}
+	if err := to.Truncate(int64(def.Capacity)); err != nil {
+		return systemErr(err, "cannot extend file '%s'", path)
+	}
+	if all := wanted(def, source.Capacity); all > 0 {
+		return fillHoles(ctx, to, path, merged.Size(), int64(all))
 	}
 	return nil
+}
+
+// copyErr is the error of a copy, whose own text names a file that is gone by
+// then.
+func copyErr(ctx context.Context, err error, from, to string) error {
+	var errno syscall.Errno
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.As(err, &errno):
+		return systemErr(errno, "cannot copy '%s' to '%s'", from, to)
+	default:
+		return failf(libvirt.ErrOperationFailed, "cannot copy '%s' to '%s': %w", from, to, err)
+	}
 }
 
 // copyFile makes the empty file to a copy of from, which may be shorter.

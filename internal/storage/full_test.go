@@ -43,6 +43,7 @@ func TestFullDisk(t *testing.T) {
 	i, ctx := open(t), t.Context()
 	large := i.pool("large")
 	i.fill(large, "base", bytes.Repeat([]byte("x"), 8<<20))
+	i.create(large, over("changes", filepath.Join(i.dir, "large", "base")))
 	small, errno := smallDisk(t)
 	target := filepath.Join(small, "pool")
 	spec := i.poolAt("small", target)
@@ -56,6 +57,10 @@ func TestFullDisk(t *testing.T) {
 		},
 		"clone": func() error {
 			_, err := i.CloneVolume(ctx, spec, raw("x", 0), large, "base", storage.CreateOptions{})
+			return err
+		},
+		"clone of a clone": func() error {
+			_, err := i.CloneVolume(ctx, spec, raw("x", 0), large, "changes", storage.CreateOptions{})
 			return err
 		},
 	} {

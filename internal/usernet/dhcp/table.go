@@ -171,7 +171,7 @@ func (t *table) allocate(p *plan, c *client, now time.Time) (netip.Addr, bool) {
 	for _, pool := range p.of(c.v6) {
 		for _, r := range pool.Ranges {
 			a, spent := t.search(p, pool, r, c, now)
-			if a.IsValid() && len(t.records) < maxRecords {
+			if a.IsValid() && t.makeRoom(now) {
 				return a, true
 			}
 			if spent != nil && (oldest == nil || spent.Expires.Before(oldest.Expires)) {
@@ -183,6 +183,22 @@ func (t *table) allocate(p *plan, c *client, now time.Time) (netip.Addr, bool) {
 		return netip.Addr{}, false
 	}
 	return oldest.Address, true
+}
+
+// makeRoom reports whether there is room for one more record, for which the
+// one that has run out longest ago may have to go.
+func (t *table) makeRoom(now time.Time) bool {
+	if len(t.records) < maxRecords {
+		return true
+	}
+	var oldest *record
+	for _, r := range t.records {
+		if r.expired(now) && (oldest == nil || r.Expires.Before(oldest.Expires)) {
+			oldest = r
+		}
+	}
+	t.remove(oldest)
+	return oldest != nil
 }
 
 // search goes through a range from a place that the client's MAC or id

@@ -1,10 +1,9 @@
 package nic
 
 import (
-	"net"
+	"errors"
+	"os"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"virtumld/internal/netswitch"
 )
@@ -12,41 +11,41 @@ import (
 // drain throws away what the guest sends while it is plugged in nowhere, as a
 // cable does that leads nowhere.
 type drain struct {
-	conn *net.UnixConn
+	file *os.File
 	// closed is closed when the guest has closed its end.
 	closed chan struct{}
 	ended  chan struct{}
 }
 
-func startDrain(conn *net.UnixConn) *drain {
-	d := &drain{conn: conn, closed: make(chan struct{}), ended: make(chan struct{})}
-	// A copy of the connection that was handed to a process may have made
-	// them all block.
-	if raw, err := conn.SyscallConn(); err == nil {
-		_ = raw.Control(func(fd uintptr) { _ = unix.SetNonblock(int(fd), true) })
+func startDrain(c *cable) (*drain, error) {
+	file, err := c.copy()
+	if err != nil {
+		return nil, err
 	}
-	_ = conn.SetReadDeadline(time.Time{})
+	d := &drain{file: file, closed: make(chan struct{}), ended: make(chan struct{})}
 	go d.run()
-	return d
+	return d, nil
 }
 
 func (d *drain) run() {
 	defer close(d.ended)
 	frame := make([]byte, netswitch.MaxFrame)
 	for {
-		_, err := d.conn.Read(frame)
-		if err == nil {
-			continue
-		}
-		if failure, ok := err.(net.Error); !ok || !failure.Timeout() {
+		_, err := d.file.Read(frame)
+		switch {
+		case err == nil:
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return
+		default:
 			close(d.closed)
+			return
 		}
-		return
 	}
 }
 
 // stop ends the drain and leaves the rest of what comes to others.
 func (d *drain) stop() {
-	_ = d.conn.SetReadDeadline(time.Unix(1, 0))
+	_ = d.file.SetReadDeadline(time.Unix(1, 0))
 	<-d.ended
+	d.file.Close()
 }

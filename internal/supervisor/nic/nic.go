@@ -2,6 +2,8 @@ package nic
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"net"
 	"sync"
 	"time"
@@ -64,23 +66,29 @@ func (n *nic) run(ctx context.Context) {
 		if err != nil {
 			return
 		}
-		if isPeer(conn, n.uid) {
-			n.serve(ctx, conn)
-		} else {
+		if !isPeer(conn, n.uid) {
 			n.log("%s: refused a connection that is not the guest's", n.path)
+			conn.Close()
+			continue
 		}
-		conn.Close()
+		c, err := newCable(conn)
+		if err != nil {
+			n.log("%s: cannot keep a connection: %v", n.path, err)
+			continue
+		}
+		n.serve(ctx, c)
+		c.close()
 	}
 }
 
 // serve keeps one connection plugged in until the guest closes it.
-func (n *nic) serve(ctx context.Context, conn *net.UnixConn) {
+func (n *nic) serve(ctx context.Context, c *cable) {
 	for ctx.Err() == nil {
 		where := n.present()
-		plug := n.plugIn(ctx, where, conn)
+		plug := n.plugIn(ctx, where, c)
 		if plug == nil {
 			var over bool
-			if plug, over = n.await(ctx, where, conn); over {
+			if plug, over = n.await(ctx, where, c); over {
 				return
 			}
 		}
@@ -105,32 +113,39 @@ func (n *nic) plugged(ctx context.Context, where target, plug Plug) bool {
 }
 
 // plugIn tries once; nil says that the network cannot be reached.
-func (n *nic) plugIn(ctx context.Context, where target, conn *net.UnixConn) Plug {
+func (n *nic) plugIn(ctx context.Context, where target, c *cable) Plug {
 	ctx, cancel := context.WithTimeout(ctx, plugTime)
 	defer cancel()
-	file, err := conn.File()
+	file, err := c.copy()
 	if err != nil {
 		return nil
 	}
 	defer file.Close()
 	plug, err := n.networks.PlugIn(ctx, where.Dir(), n.port(), file)
-	if err != nil {
-		return nil
+	if err == nil {
+		return plug
 	}
-	return plug
+	if !errors.Is(err, fs.ErrNotExist) && ctx.Err() == nil {
+		n.log("%s: cannot plug in: %v", n.path, err)
+	}
+	return nil
 }
 
 // await waits until the network may be there again, or is another one, and
 // throws away what the guest sends. It returns a plug when it finds the network
 // there before it has to wait; over says that the guest has closed its end.
-func (n *nic) await(ctx context.Context, where target, conn *net.UnixConn) (plug Plug, over bool) {
+func (n *nic) await(ctx context.Context, where target, c *cable) (plug Plug, over bool) {
 	again, stop := where.watch()
 	defer stop()
 	// It may have come since the last try.
-	if plug := n.plugIn(ctx, where, conn); plug != nil {
+	if plug := n.plugIn(ctx, where, c); plug != nil {
 		return plug, false
 	}
-	d := startDrain(conn)
+	d, err := startDrain(c)
+	if err != nil {
+		n.log("%s: cannot wait for its network: %v", n.path, err)
+		return nil, true
+	}
 	defer d.stop()
 	select {
 	case <-again:

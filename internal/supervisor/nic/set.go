@@ -130,12 +130,15 @@ func (s *Set) Update(ctx context.Context, i Interface) error {
 			return err
 		}
 	}
-	// A network that is away is given the settings when it is back.
-	if err := s.Networks.SetPort(ctx, i.Dir(), i.Port); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
+	// First here, so that who plugs in meanwhile does it with the new ones.
 	n.change(func(t *target) { t.Interface = i })
-	return nil
+	// A network that is away is given the settings when it is back.
+	err = s.Networks.SetPort(ctx, i.Dir(), i.Port)
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	n.change(func(t *target) { t.Interface = old.Interface })
+	return err
 }
 
 // move plugs an interface into another network.

@@ -16,14 +16,16 @@ const lookAgain = 2 * time.Second
 type folder string
 
 // watch tells once when the network's process may be there again: something
-// that its path needs has been made. What is there already tells nothing, so
-// the network must be tried after watch and before the wait.
+// was made in its folder, or in the nearest above it that is there. The start
+// of a process makes files there after its socket listens, so that the last
+// sign never comes too early. What is there already tells nothing: the network
+// must be tried after watch and before the wait.
 func (f folder) watch() (again <-chan struct{}, stop func()) {
 	watcher, err := fsnotify.NewWatcher()
 	if err == nil {
-		var missing string
-		if missing, err = watchFor(watcher, filepath.Join(string(f), controlName)); err == nil {
-			return await(watcher, missing), func() { _ = watcher.Close() }
+		var dir string
+		if dir, err = watchNearest(watcher, string(f)); err == nil {
+			return sign(watcher, dir), func() { _ = watcher.Close() }
 		}
 		_ = watcher.Close()
 	}
@@ -32,27 +34,22 @@ func (f folder) watch() (again <-chan struct{}, stop func()) {
 	return tell, func() { timer.Stop() }
 }
 
-// controlName is the socket of a network's process in its folder.
-const controlName = "ctl"
-
-// watchFor watches the folder of path, or the nearest above it that is there,
-// and returns the name in it whose appearance matters.
-func watchFor(watcher *fsnotify.Watcher, path string) (string, error) {
+// watchNearest watches dir, or the nearest folder above it that is there.
+func watchNearest(watcher *fsnotify.Watcher, dir string) (string, error) {
 	for {
-		dir := filepath.Dir(path)
 		err := watcher.Add(dir)
-		if err == nil || !os.IsNotExist(err) || dir == path {
-			return path, err
+		up := filepath.Dir(dir)
+		if err == nil || !os.IsNotExist(err) || up == dir {
+			return dir, err
 		}
-		path = dir
+		dir = up
 	}
 }
 
-// await closes its channel at the first sign of missing, or when the folder
-// itself goes. The goroutine ends with the watcher.
-func await(watcher *fsnotify.Watcher, missing string) <-chan struct{} {
+// sign closes its channel when something is made in dir, or dir itself goes.
+// The goroutine ends with the watcher.
+func sign(watcher *fsnotify.Watcher, dir string) <-chan struct{} {
 	tell := make(chan struct{})
-	dir := filepath.Dir(missing)
 	go func() {
 		for {
 			select {
@@ -60,7 +57,7 @@ func await(watcher *fsnotify.Watcher, missing string) <-chan struct{} {
 				if !open {
 					return
 				}
-				if event.Name == missing && !event.Has(fsnotify.Remove) || event.Name == dir {
+				if event.Has(fsnotify.Create) || event.Name == dir {
 					close(tell)
 					return
 				}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"virtumld/internal/daemon"
+	"virtumld/internal/netd"
 	"virtumld/internal/supervisor"
 )
 
@@ -34,6 +35,8 @@ func main() {
 			os.Exit(supervisor.Main(os.Args[2:]))
 		case supervisor.InitCommand:
 			os.Exit(supervisor.InitMain(os.Args[2:]))
+		case netd.Command:
+			os.Exit(netd.Main(os.Args[2:]))
 		}
 	}
 	opts, command, err := daemon.ParseArgs(os.Args[1:])

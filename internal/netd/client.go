@@ -2,77 +2,119 @@ package netd
 
 import (
 	"context"
-	"errors"
 	"os"
+
+	libvirt "github.com/digitalocean/go-libvirt"
 )
 
-// errNotBuilt is of what is still to be written.
-var errNotBuilt = errors.New("not built yet")
-
-// Process is a network's process, started or found again.
-type Process struct{}
-
-// Start writes spec and starts its process (executable: the running binary).
-// It returns when the process serves, or with why it cannot: a *virerr.Error.
-func Start(ctx context.Context, executable string, spec *Spec) (*Process, error) {
-	return nil, errNotBuilt
+// Client asks a network's process. Its methods may be called at the same time;
+// each waits for the one before.
+type Client struct {
+	dir string
+	// turn holds the connection while nobody asks; nil for one that must be
+	// made anew, after a question that was not waited for.
+	turn   chan *channel
+	lastID int
 }
-
-// Find finds the process that serves the folder dir; fs.ErrNotExist says that
-// there is none.
-func Find(ctx context.Context, dir string) (*Process, error) { return nil, errNotBuilt }
-
-// PID is the process's.
-func (p *Process) PID() int { return 0 }
-
-// Done is closed when the process has ended.
-func (p *Process) Done() <-chan struct{} { return nil }
-
-// Stop ends the process and removes its sockets, and returns when it is gone.
-func (p *Process) Stop(ctx context.Context) error { return errNotBuilt }
-
-// Client asks a network's process.
-type Client struct{}
 
 // Dial connects to the process that serves the folder dir; fs.ErrNotExist says
 // that there is none.
-func Dial(ctx context.Context, dir string) (*Client, error) { return nil, errNotBuilt }
+func Dial(ctx context.Context, dir string) (*Client, error) {
+	conn, err := connect(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{dir: dir, turn: make(chan *channel, 1)}
+	c.turn <- conn
+	return c, nil
+}
 
-// Close ends the connection.
-func (c *Client) Close() error { return nil }
+// Close ends the connection, after the call that is under way.
+func (c *Client) Close() error {
+	if conn := <-c.turn; conn != nil {
+		defer func() { c.turn <- nil }()
+		return conn.Close()
+	}
+	c.turn <- nil
+	return nil
+}
 
 // State tells how the network stands.
-func (c *Client) State(ctx context.Context) (State, error) { return State{}, errNotBuilt }
+func (c *Client) State(ctx context.Context) (State, error) {
+	answer, err := c.ask(ctx, request{Command: cmdState})
+	if err != nil {
+		return State{}, err
+	}
+	if answer.State == nil {
+		return State{}, failed(libvirt.ErrInternalError, "the network's process does not tell its state")
+	}
+	return *answer.State, nil
+}
 
 // Configure gives the running network new settings of its gateway; what guests
 // have (leases, connections) is kept where it still fits.
-func (c *Client) Configure(ctx context.Context, spec *Spec) error { return errNotBuilt }
-
-// SetPort changes the settings of the port of that ID, which need not be
-// plugged at the moment.
-func (c *Client) SetPort(ctx context.Context, port Port) error { return errNotBuilt }
-
-// Capture writes what passes through a port, or with "" through the whole
-// network, into file as pcapng until ctx ends.
-func (c *Client) Capture(ctx context.Context, port string, file *os.File) error { return errNotBuilt }
-
-// Plug is a guest's interface that is joined to a network.
-type Plug struct{}
-
-// PlugIn joins a guest's interface to the network of the folder dir. conn is
-// the guest's connection, a SOCK_SEQPACKET socket that carries a frame a
-// packet. The caller keeps its own copy of conn, so that the guest does not
-// see the end when the network's process dies, and can plug it in again.
-func PlugIn(ctx context.Context, dir string, port Port, conn *os.File) (*Plug, error) {
-	return nil, errNotBuilt
+func (c *Client) Configure(ctx context.Context, spec *Spec) error {
+	_, err := c.ask(ctx, request{Command: cmdConfigure, Spec: spec})
+	return err
 }
 
-// Done is closed when the plug has come out: the guest has closed its end
-// (GuestClosed then says true), or the network's process has ended.
-func (p *Plug) Done() <-chan struct{} { return nil }
+// SetPort changes the settings of the port of that ID, which need not be
+// plugged at the moment. They outlive the plug: one that comes later does not
+// change them.
+func (c *Client) SetPort(ctx context.Context, port Port) error {
+	_, err := c.ask(ctx, request{Command: cmdSetPort, Port: &port})
+	return err
+}
 
-// GuestClosed reports whether the guest has closed its end.
-func (p *Plug) GuestClosed() bool { return false }
+// ForgetPort removes the settings and counters of a port that is not plugged;
+// one that is stays.
+func (c *Client) ForgetPort(ctx context.Context, id string) error {
+	_, err := c.ask(ctx, request{Command: cmdForget, PortID: id})
+	return err
+}
 
-// Close pulls the plug.
-func (p *Plug) Close() error { return nil }
+// ask sends a request and returns its answer.
+func (c *Client) ask(ctx context.Context, r request) (report, error) {
+	var conn *channel
+	select {
+	case conn = <-c.turn:
+	case <-ctx.Done():
+		return report{}, late(ctx)
+	}
+	// A connection on which something went wrong is not used again.
+	var keep *channel
+	defer func() { c.turn <- keep }()
+	if conn == nil {
+		var err error
+		if conn, err = connect(ctx, c.dir); err != nil {
+			return report{}, err
+		}
+	}
+	c.lastID++
+	r.ID = c.lastID
+	answer, err := conn.ask(ctx, r, nil)
+	if err != nil {
+		conn.Close()
+		return report{}, err
+	}
+	keep = conn
+	return answer, answer.Error.error()
+}
+
+// ask sends a request and receives its answer. The error is that of the
+// connection only.
+func (c *channel) ask(ctx context.Context, r request, file *os.File) (report, error) {
+	stop := c.bound(ctx)
+	defer stop()
+	var answer report
+	err := c.send(r, file)
+	for err == nil {
+		if err = discard(c.receive(&answer)); err == nil && answer.ID == r.ID {
+			return answer, nil
+		}
+	}
+	if ctx.Err() != nil {
+		return report{}, late(ctx)
+	}
+	return report{}, failed(libvirt.ErrOperationFailed, "the network's process does not answer: %w", err)
+}

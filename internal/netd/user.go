@@ -1,0 +1,81 @@
+package netd
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"unsafe"
+
+	libvirt "github.com/digitalocean/go-libvirt"
+	"golang.org/x/sys/unix"
+)
+
+// handOver gives the user of the process the folder of the leases, which it
+// writes.
+func handOver(spec *Spec) error {
+	if spec.Gateway == nil || spec.Gateway.LeaseFile == "" {
+		return nil
+	}
+	dir := filepath.Dir(spec.Gateway.LeaseFile)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return failed(libvirt.ErrSystemError, "cannot make the folder of the leases: %w", err)
+	}
+	for _, path := range []string{dir, spec.Gateway.LeaseFile} {
+		if err := os.Lchown(path, spec.User.UID, spec.User.GID); err != nil && !os.IsNotExist(err) {
+			return failed(libvirt.ErrSystemError, "cannot give the leases to the network's user: %w", err)
+		}
+	}
+	return nil
+}
+
+// become makes the process the user, in all its threads, with nothing of root's
+// but the right to ports below 1024 and, with devices, to change network
+// devices. Threads that are made later inherit all of this.
+func become(user *User, devices bool) error {
+	// Without this the kernel takes all capabilities when root is left.
+	if err := everywhere(unix.SYS_PRCTL, unix.PR_SET_KEEPCAPS, 1, 0); err != nil {
+		return cannotBecome(user, err)
+	}
+	if err := syscall.Setgroups(nil); err != nil {
+		return cannotBecome(user, err)
+	}
+	if err := syscall.Setresgid(user.GID, user.GID, user.GID); err != nil {
+		return cannotBecome(user, err)
+	}
+	if err := syscall.Setresuid(user.UID, user.UID, user.UID); err != nil {
+		return cannotBecome(user, err)
+	}
+	rights := uint32(1) << unix.CAP_NET_BIND_SERVICE
+	if devices {
+		rights |= 1 << unix.CAP_NET_ADMIN
+	}
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	data := [2]unix.CapUserData{{Effective: rights, Permitted: rights}}
+	err := everywhere(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&data[0])), 0)
+	runtime.KeepAlive(&header)
+	runtime.KeepAlive(&data)
+	if err == nil {
+		err = everywhere(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0)
+	}
+	if err != nil {
+		return cannotBecome(user, err)
+	}
+	return nil
+}
+
+// everywhere makes a system call on every thread.
+func everywhere(call, a, b, c uintptr) error {
+	if _, _, errno := syscall.AllThreadsSyscall(call, a, b, c); errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+func cannotBecome(user *User, err error) error {
+	if err == syscall.ENOTSUP {
+		err = fmt.Errorf("the binary must be built without cgo: %w", err)
+	}
+	return failed(libvirt.ErrSystemError, "the network's process cannot become user %d and group %d: %w", user.UID, user.GID, err)
+}

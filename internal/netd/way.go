@@ -1,0 +1,133 @@
+package netd
+
+import (
+	"io"
+	"sync"
+
+	libvirt "github.com/digitalocean/go-libvirt"
+
+	"virtumld/internal/netd/qemusock"
+	"virtumld/internal/netd/tap"
+	"virtumld/internal/netswitch"
+	"virtumld/internal/usernet"
+)
+
+// gateway is what a network needs of package usernet.
+type gateway interface {
+	Link() io.ReadWriteCloser
+	Leases() []usernet.Lease
+	Neighbours() []usernet.Lease
+	Configure(usernet.Config) error
+	Close() error
+}
+
+// newGateway makes a gateway.
+func newGateway(usernet.Config, func(string, ...any)) (gateway, error) {
+	return nil, failed(libvirt.ErrInternalError, "gateways are still to be written")
+}
+
+// wayOut is how frames leave the network: by a gateway, a tap or a socket, or
+// not at all.
+type wayOut struct {
+	gateway gateway
+	// device is a tap that is not plugged in yet.
+	device  io.ReadWriteCloser
+	tapName string
+
+	// mu guards port's settings.
+	mu   sync.Mutex
+	port *netswitch.Port
+}
+
+// openDevice opens what needs privileges.
+func (w *wayOut) openDevice(spec *Spec) error {
+	if spec.Tap == nil {
+		return nil
+	}
+	var err error
+	w.device, w.tapName, err = tap.Open(tap.Config(*spec.Tap))
+	return err
+}
+
+// join joins the way out to the switch.
+func (w *wayOut) join(spec *Spec, sw *netswitch.Switch, log func(string, ...any)) error {
+	conn, name, err := w.connection(spec, log)
+	if conn == nil || err != nil {
+		return err
+	}
+	w.port, err = sw.Attach(uplink(spec, name), conn)
+	return err
+}
+
+func (w *wayOut) connection(spec *Spec, log func(string, ...any)) (netswitch.Conn, string, error) {
+	var err error
+	switch {
+	case spec.Gateway != nil:
+		if w.gateway, err = newGateway(*spec.Gateway, log); err != nil {
+			return nil, "", err
+		}
+		return w.gateway.Link(), "gateway", nil
+	case w.device != nil:
+		conn := w.device
+		w.device = nil
+		return conn, w.tapName, nil
+	case spec.Socket != nil:
+		conn, err := qemusock.Open(qemusock.Config{
+			Kind: qemusock.Kind(spec.Socket.Kind), Address: spec.Socket.Address, Local: spec.Socket.Local,
+		}, log)
+		if err != nil {
+			return nil, "", err
+		}
+		return conn, string(spec.Socket.Kind), nil
+	default:
+		return nil, "", nil
+	}
+}
+
+// uplink is the settings of the way out's port.
+func uplink(spec *Spec, name string) netswitch.PortConfig {
+	return netswitch.PortConfig{Name: name, Uplink: true, In: spec.Inbound, Out: spec.Outbound}
+}
+
+// configure changes the gateway's settings and the shape; the kind of way out
+// stays.
+func (w *wayOut) configure(spec *Spec) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if (spec.Gateway != nil) != (w.gateway != nil) {
+		return failed(libvirt.ErrOperationUnsupported, "a running network can neither get nor lose its gateway")
+	}
+	if w.gateway != nil {
+		if err := w.gateway.Configure(*spec.Gateway); err != nil {
+			return err
+		}
+	}
+	if w.port != nil {
+		w.port.Configure(uplink(spec, w.port.Config().Name))
+	}
+	return nil
+}
+
+// state tells what is known of addresses and devices.
+func (w *wayOut) state() State {
+	state := State{TapName: w.tapName}
+	if w.gateway != nil {
+		state.Leases, state.ARP = w.gateway.Leases(), w.gateway.Neighbours()
+	}
+	return state
+}
+
+// close takes the way out down, and with it what was made of a tap.
+func (w *wayOut) close() {
+	if w.port != nil {
+		_ = w.port.Close()
+	}
+	if w.gateway != nil {
+		if err := w.gateway.Close(); err != nil {
+			logf("the gateway: %v", err)
+		}
+	}
+	if w.device != nil {
+		_ = w.device.Close()
+	}
+}

@@ -76,7 +76,7 @@ func newInstance(ctx context.Context, s setup) (instance, error) {
 		return nil, errors.Join(err, u.Close())
 	}
 	view := driver.HostView{Info: s.host, Kernel: kernelTeller(s.config, kernels), Label: label(s.guestUser)}
-	u.server = dispatch.New(driver.New(u.domains, bus, u.pools, view, s.paths, s.log), dispatch.Options{
+	u.server = dispatch.New(driver.New(u.domains, bus, u.pools, nil, view, s.paths, s.log), dispatch.Options{
 		MaxClients:        s.config.MaxClients,
 		MaxRequests:       s.config.MaxClientRequests,
 		KeepaliveInterval: keepaliveInterval(s.config),

@@ -60,6 +60,17 @@ func domainRows() []row {
 		call(proto.DomainSetLifecycleAction, do((*driver.Conn).DomainSetLifecycleAction)),
 		call(proto.DomainGetBlockInfo, both((*driver.Conn).DomainGetBlockInfo)),
 		quick(proto.DomainBlockResize, do((*driver.Conn).DomainBlockResize)),
+		call(proto.DomainAttachDevice, do((*driver.Conn).DomainAttachDevice)),
+		call(proto.DomainAttachDeviceFlags, do((*driver.Conn).DomainAttachDeviceFlags)),
+		call(proto.DomainDetachDevice, do((*driver.Conn).DomainDetachDevice)),
+		call(proto.DomainDetachDeviceFlags, do((*driver.Conn).DomainDetachDeviceFlags)),
+		call(proto.DomainDetachDeviceAlias, do((*driver.Conn).DomainDetachDeviceAlias)),
+		call(proto.DomainUpdateDeviceFlags, do((*driver.Conn).DomainUpdateDeviceFlags)),
+		call(proto.DomainInterfaceStats, both((*driver.Conn).DomainInterfaceStats)),
+		quick(proto.DomainGetInterfaceParameters, both((*driver.Conn).DomainGetInterfaceParameters)),
+		call(proto.DomainSetInterfaceParameters, do((*driver.Conn).DomainSetInterfaceParameters)),
+		call(proto.DomainInterfaceAddresses, both((*driver.Conn).DomainInterfaceAddresses)),
+		call(proto.ConnectGetAllDomainStats, both((*driver.Conn).ConnectGetAllDomainStats)),
 		quick(proto.DomainGetMessages, both((*driver.Conn).DomainGetMessages)),
 	}
 }

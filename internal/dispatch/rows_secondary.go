@@ -12,12 +12,6 @@ import (
 // their start carry on.
 func secondaryRows() []row {
 	return []row{
-		quick(proto.ConnectListDefinedNetworks, nothing[libvirt.ConnectListDefinedNetworksArgs, libvirt.ConnectListDefinedNetworksRet]()),
-		quick(proto.ConnectListNetworks, nothing[libvirt.ConnectListNetworksArgs, libvirt.ConnectListNetworksRet]()),
-		quick(proto.NetworkLookupByName, both((*driver.Conn).NetworkLookupByName)),
-		quick(proto.NetworkLookupByUUID, both((*driver.Conn).NetworkLookupByUUID)),
-		quick(proto.ConnectNumOfDefinedNetworks, noneOf[libvirt.ConnectNumOfDefinedNetworksRet]()),
-		quick(proto.ConnectNumOfNetworks, noneOf[libvirt.ConnectNumOfNetworksRet]()),
 		quick(proto.NodeNumOfDevices, nothing[libvirt.NodeNumOfDevicesArgs, libvirt.NodeNumOfDevicesRet]()),
 		quick(proto.NodeListDevices, nothing[libvirt.NodeListDevicesArgs, libvirt.NodeListDevicesRet]()),
 		quick(proto.NodeDeviceLookupByName, both((*driver.Conn).NodeDeviceLookupByName)),
@@ -38,7 +32,6 @@ func secondaryRows() []row {
 		quick(proto.DomainSnapshotNum, both((*driver.Conn).DomainSnapshotNum)),
 		quick(proto.DomainHasCurrentSnapshot, both((*driver.Conn).DomainHasCurrentSnapshot)),
 		quick(proto.DomainListAllSnapshots, both((*driver.Conn).DomainListAllSnapshots)),
-		quick(proto.ConnectListAllNetworks, nothing[libvirt.ConnectListAllNetworksArgs, libvirt.ConnectListAllNetworksRet]()),
 		quick(proto.ConnectListAllInterfaces, nothing[libvirt.ConnectListAllInterfacesArgs, libvirt.ConnectListAllInterfacesRet]()),
 		quick(proto.ConnectListAllNodeDevices, nothing[libvirt.ConnectListAllNodeDevicesArgs, libvirt.ConnectListAllNodeDevicesRet]()),
 		quick(proto.ConnectListAllNwfilters, nothing[libvirt.ConnectListAllNwfiltersArgs, libvirt.ConnectListAllNwfiltersRet]()),

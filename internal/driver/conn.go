@@ -41,7 +41,8 @@ type Conn struct {
 	mu     sync.Mutex // guards: events; taken after the bus's lock
 	events registrations
 
-	poolEvents poolEvents
+	poolEvents    poolEvents
+	networkEvents networkEvents
 }
 
 // NewConn makes the state of a new client. readOnly is true on the read-only
@@ -96,5 +97,6 @@ func (d *Driver) checkURI(uri string) error {
 func (c *Conn) Close() {
 	c.dropEvents()
 	c.poolEvents.drop()
+	c.networkEvents.drop()
 	c.driver.domains.DestroyOwned(context.Background(), c)
 }

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"virtumld/internal/domain"
+	"virtumld/internal/network"
 	"virtumld/internal/paths"
 	"virtumld/internal/storage"
 )
@@ -14,6 +15,7 @@ type Driver struct {
 	domains  *domain.List
 	bus      *domain.Bus
 	storage  storage.Manager
+	networks network.Manager
 	host     HostView
 	paths    paths.Paths
 	log      *slog.Logger
@@ -22,6 +24,9 @@ type Driver struct {
 }
 
 // New makes the driver of one instance.
-func New(domains *domain.List, bus *domain.Bus, pools storage.Manager, host HostView, p paths.Paths, log *slog.Logger) *Driver {
-	return &Driver{domains: domains, bus: bus, storage: pools, host: host, paths: p, log: log}
+func New(domains *domain.List, bus *domain.Bus, pools storage.Manager, networks network.Manager, host HostView, p paths.Paths, log *slog.Logger) *Driver {
+	if networks == nil {
+		networks = noNetworks{}
+	}
+	return &Driver{domains: domains, bus: bus, storage: pools, networks: networks, host: host, paths: p, log: log}
 }

@@ -32,7 +32,7 @@ func nodeConn(t *testing.T, name string, kernel func(context.Context, string) (K
 		files[f.Name] = &fstest.MapFile{Data: f.Data}
 	}
 	host := HostView{Info: hostinfo.New(files, "x86_64", hostinfo.Options{}), Kernel: kernel}
-	d := New(nil, nil, nil, host, paths.Paths{System: true}, slog.New(slog.DiscardHandler))
+	d := New(nil, nil, nil, nil, host, paths.Paths{System: true}, slog.New(slog.DiscardHandler))
 	return d.NewConn(Peer{}, false, nil)
 }
 

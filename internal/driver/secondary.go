@@ -9,19 +9,9 @@ import (
 	"virtumld/internal/virerr"
 )
 
-// Networks, interfaces, node devices, secrets and network filters: this daemon
+// Interfaces of the host, node devices, secrets and network filters: this daemon
 // keeps none, so look-ups find nothing. Dispatch answers the lists, which are
 // empty.
-
-// NetworkLookupByName finds no network.
-func (c *Conn) NetworkLookupByName(_ context.Context, a *libvirt.NetworkLookupByNameArgs) (*libvirt.NetworkLookupByNameRet, error) {
-	return nil, virerr.In(virerr.Network, libvirt.ErrNoNetwork, "no network with matching name '%s'", a.Name)
-}
-
-// NetworkLookupByUUID finds no network.
-func (c *Conn) NetworkLookupByUUID(_ context.Context, a *libvirt.NetworkLookupByUUIDArgs) (*libvirt.NetworkLookupByUUIDRet, error) {
-	return nil, virerr.In(virerr.Network, libvirt.ErrNoNetwork, "no network with matching uuid '%s'", uuid.UUID(a.UUID))
-}
 
 // InterfaceLookupByName finds no interface.
 func (c *Conn) InterfaceLookupByName(_ context.Context, a *libvirt.InterfaceLookupByNameArgs) (*libvirt.InterfaceLookupByNameRet, error) {

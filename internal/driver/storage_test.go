@@ -142,7 +142,7 @@ func storageConn(t *testing.T) (*Conn, *fakeStorage) {
 			{Volume: &storagexml.Volume{Name: "b", Path: "/active/b", Key: "/active/b"}, Pool: "active", Type: 2},
 		},
 	}
-	d := New(nil, nil, f, HostView{}, paths.Paths{System: true}, slog.New(slog.DiscardHandler))
+	d := New(nil, nil, f, nil, HostView{}, paths.Paths{System: true}, slog.New(slog.DiscardHandler))
 	return d.NewConn(Peer{}, false, nil), f
 }
 
@@ -386,7 +386,7 @@ func (h *heard) Notify(procedure int32, message any) {
 func TestPoolEvents(t *testing.T) {
 	_, f := storageConn(t)
 	var got heard
-	d := New(nil, nil, f, HostView{}, paths.Paths{}, slog.New(slog.DiscardHandler))
+	d := New(nil, nil, f, nil, HostView{}, paths.Paths{}, slog.New(slog.DiscardHandler))
 	c := d.NewConn(Peer{}, true, &got)
 	register := func(event int32, pool libvirt.OptStoragePool) {
 		t.Helper()

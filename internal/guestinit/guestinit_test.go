@@ -53,8 +53,14 @@ func TestBadDisks(t *testing.T) {
 		"relative mount": full(magic + `"mounts":[{"share":"x","target":"/y"}]}`),
 		"mount option":   full(magic + `"mounts":[{"share":"/x,rw","target":"/y"}]}`),
 	} {
-		if spec, err := DecodeSpec(disk); err == nil {
+		spec, err := DecodeSpec(disk)
+		if err == nil {
 			t.Errorf("%s: taken as %+v", name, spec)
+		}
+		// A guest with such a disk is one that virtuml run has not started.
+		foreign := name == "empty" || name == "short" || name == "zeros"
+		if errors.Is(err, errNotSpec) != foreign {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 	if _, err := EncodeDisk(Spec{Args: []string{strings.Repeat("x", resultOffset)}}); err == nil {

@@ -19,18 +19,16 @@ const Path = "/.virtuml/init"
 // Main is the whole life of the guest; it does not return.
 func Main() {
 	setup := mountSystem()
-	console, err := openConsole()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "virtuml init:", err)
-		powerOff(false)
-	}
 	disk, spec, err := openDisk()
+	if errors.Is(err, errNotSpec) {
+		alone(setup)
+	}
+	var console *os.File
+	if err == nil {
+		console, err = openConsole()
+	}
 	if err != nil {
-		if setup != nil {
-			err = errors.Join(err, setup)
-		}
-		fmt.Fprintln(os.Stderr, "virtuml init:", err)
-		powerOff(false)
+		fail(errors.Join(err, setup))
 	}
 	quiet()
 	g := newGuest(console, spec)
@@ -42,6 +40,12 @@ func Main() {
 	g.link.word(link.End)
 	_ = unix.IoctlSetInt(int(console.Fd()), unix.TCSBRK, 1) // tcdrain(3)
 	powerOff(spec.Discard)
+}
+
+// fail ends a guest that cannot be what it is meant to be.
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, "virtuml init:", err)
+	powerOff(false)
 }
 
 // openConsole opens the first console, raw. It is nobody's controlling
@@ -60,6 +64,7 @@ type guest struct {
 	console *os.File
 	link    *sender
 	input   *queue
+	alone   bool // nobody serves the console: it is the command's own
 
 	mu     sync.Mutex // guards all below
 	pid    int        // the command's, 0 while there is none
@@ -117,7 +122,7 @@ func (g *guest) execute(program string, c command, who account) (Result, error) 
 		Dir: c.workdir, Env: c.env,
 		Files: []uintptr{streams.child[0].Fd(), streams.child[1].Fd(), streams.child[2].Fd()},
 		Sys: &syscall.SysProcAttr{
-			Setsid: true, Setctty: g.spec.Terminal,
+			Setsid: true, Setctty: g.spec.Terminal || g.alone,
 			Credential: &syscall.Credential{Uid: who.uid, Gid: who.gid, Groups: who.groups},
 		},
 	}
@@ -186,7 +191,11 @@ func (g *guest) forwardSignals() {
 	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGPWR)
 	go func() {
 		for range signals {
-			g.signal(unix.SIGTERM)
+			if g.alone {
+				endAll()
+			} else {
+				g.signal(unix.SIGTERM)
+			}
 		}
 	}()
 }
@@ -201,6 +210,9 @@ type streams struct {
 }
 
 func (g *guest) streams(who account) (*streams, error) {
+	if g.alone {
+		return &streams{child: [3]*os.File{g.console, g.console, g.console}}, nil
+	}
 	if g.spec.Terminal {
 		master, slave, err := openTerminal(g.spec.Rows, g.spec.Columns)
 		if err != nil {
@@ -231,6 +243,9 @@ func (s *streams) closeChild() {
 // serve passes the streams on. The group is done when all output was sent; the
 // input is served until the guest ends.
 func (s *streams) serve(g *guest) *sync.WaitGroup {
+	if g.alone {
+		return &sync.WaitGroup{}
+	}
 	r := &receiver{sender: g.link, input: g.input, resized: g.resized, signal: g.signal}
 	go r.run(g.console)
 	if s.master != nil {

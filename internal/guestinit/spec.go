@@ -2,8 +2,9 @@
 // of a container image's root filesystem on a User Mode Linux kernel. It
 // mounts what a program expects, runs the one command that the specification
 // disk names, passes its streams over the console (package link), writes the
-// command's result back to that disk and powers off. It knows neither libvirt
-// nor the host.
+// command's result back to that disk and powers off. Without such a disk it is
+// the init of an image that has none: the image's command gets the console. It
+// knows neither libvirt nor the host.
 package guestinit
 
 import (
@@ -28,8 +29,10 @@ const (
 const Format = 1
 
 // magic is how each specification begins, so that no other disk is taken for
-// one.
-var magic = fmt.Sprintf(`{"virtuml":%d,`, Format)
+// one; anyMagic is how those of all versions do.
+var magic = fmt.Sprintf(anyMagic+`%d,`, Format)
+
+const anyMagic = `{"virtuml":`
 
 // Spec is what the guest is to run.
 type Spec struct {
@@ -106,8 +109,11 @@ func EncodeDisk(spec Spec) ([]byte, error) {
 
 // DecodeSpec reads the Spec of a whole disk.
 func DecodeSpec(disk []byte) (Spec, error) {
-	if len(disk) < DiskSize || !bytes.HasPrefix(disk, []byte(magic)) {
+	if len(disk) < DiskSize || !bytes.HasPrefix(disk, []byte(anyMagic)) {
 		return Spec{}, errNotSpec
+	}
+	if !bytes.HasPrefix(disk, []byte(magic)) {
+		return Spec{}, errors.New("the image was made by another version of virtuml than the one that runs it: import it anew")
 	}
 	var spec Spec
 	if err := json.Unmarshal(padded(disk[:resultOffset]), &spec); err != nil {

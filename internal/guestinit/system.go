@@ -107,7 +107,8 @@ func loopback() {
 	_ = unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifreq)
 }
 
-// openDisk finds the specification disk: the last ubd that holds one.
+// openDisk finds the specification disk: the last ubd that holds one. Without
+// one the error is errNotSpec.
 func openDisk() (*os.File, Spec, error) {
 	for unit := 'p'; unit > 'a'; unit-- {
 		file, err := os.OpenFile("/dev/ubd"+string(unit), os.O_RDWR|unix.O_SYNC, 0)
@@ -123,7 +124,7 @@ func openDisk() (*os.File, Spec, error) {
 		}
 		file.Close()
 	}
-	return nil, Spec{}, errors.New("the guest has no disk with a specification; start it by virtuml run")
+	return nil, Spec{}, errNotSpec
 }
 
 // writeResult makes the result durable: the disk is opened with O_SYNC.

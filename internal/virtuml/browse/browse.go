@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -21,7 +20,7 @@ import (
 	"virtumld/internal/ext4read"
 	"virtumld/internal/filelock"
 	"virtumld/internal/virtuml/backing"
-	"virtumld/internal/virtuml/connect"
+	"virtumld/internal/virtuml/locate"
 )
 
 // Commands are the three commands, to be put below "virtuml image".
@@ -29,11 +28,9 @@ func Commands() []*cobra.Command {
 	return []*cobra.Command{lsCommand(), catCommand(), cpCommand()}
 }
 
-const syntax = `
-
-VOLUME is a volume of the pool "default", POOL/VOLUME, or a path of a raw or
-copy-on-write image with an ext2, ext3 or ext4 file system. No guest may be
-writing to it.`
+const syntax = "\n\n" + locate.Syntax + `
+It is a raw or copy-on-write image with an ext2, ext3 or ext4 file system, and
+no guest may be writing to it.`
 
 func lsCommand() *cobra.Command {
 	var at place
@@ -89,15 +86,16 @@ what they are. DESTINATION is a folder to copy into, or a new name.` + syntax,
 	return define(cmd, &at)
 }
 
-// place is where the daemon is and which backing files are believed.
+// place is where volumes are, and which backing files are believed.
 type place struct {
-	uri  string
+	locate.Place
 	rule backing.Rule
 }
 
 func define(cmd *cobra.Command, at *place) *cobra.Command {
 	at.rule.Define(cmd)
-	cmd.Flags().StringVarP(&at.uri, "connect", "c", "", "daemon to use, such as uml:///session (default: as virsh chooses)")
+	at.Define(cmd)
+	cmd.ValidArgsFunction = at.Inside
 	return cmd
 }
 
@@ -116,7 +114,7 @@ func each(cmd *cobra.Command, at *place, args []string, do func(*disk, string) e
 }
 
 func one(cmd *cobra.Command, at *place, volume, name string, do func(*disk, string) error) error {
-	file, err := locate(cmd.Context(), at.uri, volume)
+	file, err := at.Path(cmd.Context(), volume)
 	if err != nil {
 		return err
 	}
@@ -145,31 +143,6 @@ func parse(arg string) (volume, name string, err error) {
 		name = "/"
 	}
 	return arg[:at], name, nil
-}
-
-// locate is the path of a volume. One that is given as a path needs no daemon.
-func locate(ctx context.Context, uri, volume string) (string, error) {
-	if strings.HasPrefix(volume, "/") || strings.HasPrefix(volume, "./") || strings.HasPrefix(volume, "../") {
-		return filepath.Abs(volume)
-	}
-	l, err := connect.Dial(ctx, uri)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = l.Disconnect() }()
-	poolName, name := "default", volume
-	if before, after, ok := strings.Cut(volume, "/"); ok {
-		poolName, name = before, after
-	}
-	pool, err := l.StoragePoolLookupByName(poolName)
-	if err != nil {
-		return "", err
-	}
-	vol, err := l.StorageVolLookupByName(pool, name)
-	if err != nil {
-		return "", err
-	}
-	return l.StorageVolGetPath(vol)
 }
 
 // disk is an open volume's file system.
@@ -218,7 +191,7 @@ func (p *place) open(ctx context.Context, d *disk) error {
 	if err != nil {
 		return err
 	}
-	switch d.backing, err = p.rule.Open(ctx, p.uri, d.file, os.O_RDONLY); {
+	switch d.backing, err = p.rule.Open(ctx, p.URI, d.file, os.O_RDONLY); {
 	case err == nil:
 		if err := lock(d.backing); err != nil {
 			return err

@@ -12,28 +12,23 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"strings"
 
-	libvirt "github.com/digitalocean/go-libvirt"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
 	"virtumld/internal/cow"
 	"virtumld/internal/virtuml/backing"
-	"virtumld/internal/virtuml/connect"
+	"virtumld/internal/virtuml/locate"
 )
 
-// place is where the daemon is, which of its pools is meant, and which backing
-// files are believed.
+// place is where volumes are, and which backing files are believed.
 type place struct {
-	uri, pool string
-	rule      backing.Rule
+	locate.Place
+	rule backing.Rule
 }
 
 func (p *place) define(cmd *cobra.Command) {
-	cmd.Flags().StringVarP(&p.uri, "connect", "c", "", "daemon to use, such as uml:///session (default: as virsh chooses)")
-	cmd.Flags().StringVar(&p.pool, "pool", "default", "storage pool of the volume")
+	p.Define(cmd)
 	p.rule.Define(cmd)
 }
 
@@ -42,7 +37,7 @@ func (p *place) pair(ctx context.Context, path string, backingFlag int) (over, u
 	if over, err = open(path, os.O_RDWR); err != nil {
 		return nil, nil, err
 	}
-	if under, err = p.rule.Open(ctx, p.uri, over, backingFlag); err != nil {
+	if under, err = p.rule.Open(ctx, p.URI, over, backingFlag); err != nil {
 		_ = over.Close()
 		return nil, nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -52,51 +47,6 @@ func (p *place) pair(ctx context.Context, path string, backingFlag int) (over, u
 // open never waits, as it would for a FIFO's other end.
 func open(path string, flag int) (*os.File, error) {
 	return os.OpenFile(path, flag|unix.O_NONBLOCK, 0)
-}
-
-// path is the file of a volume's name; a name with a slash is a path already.
-func (p *place) path(ctx context.Context, name string) (string, error) {
-	if isPath(name) {
-		return filepath.Abs(name)
-	}
-	var path string
-	err := p.with(ctx, func(l *libvirt.Libvirt, pool libvirt.StoragePool) error {
-		vol, err := l.StorageVolLookupByName(pool, name)
-		if err == nil {
-			path, err = l.StorageVolGetPath(vol)
-		}
-		return err
-	})
-	return path, err
-}
-
-func isPath(name string) bool { return strings.ContainsRune(name, filepath.Separator) }
-
-// refresh has the daemon read the volume's pool anew, since its file has
-// changed.
-func (p *place) refresh(ctx context.Context, name string) error {
-	if isPath(name) {
-		return nil
-	}
-	return p.with(ctx, func(l *libvirt.Libvirt, pool libvirt.StoragePool) error {
-		return l.StoragePoolRefresh(pool, 0)
-	})
-}
-
-func (p *place) with(ctx context.Context, do func(*libvirt.Libvirt, libvirt.StoragePool) error) error {
-	l, err := connect.Dial(ctx, p.uri)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = l.Disconnect() }()
-	pool, err := l.StoragePoolLookupByName(p.pool)
-	if err == nil {
-		err = do(l, pool)
-	}
-	if err != nil {
-		return fmt.Errorf("storage pool %q: %w", p.pool, err)
-	}
-	return nil
 }
 
 // Commands are "virtuml image merge", "rebase" and "check".
@@ -112,17 +62,21 @@ func mergeCommand() *cobra.Command {
 		Long: `Writes what the copy-on-write VOLUME holds down into its backing file and
 empties VOLUME, as uml_moo does. The guest must be shut off. Other clones of the
 backing file do not fit it any more afterwards. A merge that was interrupted is
-finished by another one.`,
-		Args: cobra.ExactArgs(1),
+finished by another one.
+
+` + locate.Syntax,
+		Example:           "  virtuml image merge images/vm1.cow",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: at.First,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			path, err := at.path(cmd.Context(), args[0])
+			path, err := at.Path(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
 			if err := at.merge(cmd.Context(), path); err != nil {
 				return busy(err)
 			}
-			return at.refresh(cmd.Context(), args[0])
+			return at.Refresh(cmd.Context(), args[0])
 		},
 	}
 	at.define(cmd)
@@ -147,21 +101,25 @@ func rebaseCommand() *cobra.Command {
 		Short: "Give a COW volume another backing file",
 		Long: `Gives the copy-on-write VOLUME another backing file of the same size. What a
 guest reads stays the same: sectors that differ between the old backing file and
-the new one are copied into VOLUME first.`,
-		Args: cobra.ExactArgs(2),
+the new one are copied into VOLUME first.
+
+` + locate.Syntax,
+		Example:           "  virtuml image rebase images/vm1.cow images/new.img",
+		Args:              cobra.ExactArgs(2),
+		ValidArgsFunction: at.Each,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			path, err := at.path(cmd.Context(), args[0])
+			path, err := at.Path(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
-			to, err := at.path(cmd.Context(), args[1])
+			to, err := at.Path(cmd.Context(), args[1])
 			if err != nil {
 				return err
 			}
 			if err := at.rebase(cmd.Context(), path, to, unsafe); err != nil {
 				return busy(err)
 			}
-			return at.refresh(cmd.Context(), args[0])
+			return at.Refresh(cmd.Context(), args[0])
 		},
 	}
 	at.define(cmd)
@@ -201,10 +159,14 @@ func checkCommand() *cobra.Command {
 		Short: "Say what is wrong with a COW volume, and mend it",
 		Long: `Says what is wrong with the copy-on-write VOLUME: cut short, a backing file that
 is missing or was changed, a merge that was interrupted. The exit status is 0
-when nothing is wrong that keeps a guest from using it.`,
-		Args: cobra.ExactArgs(1),
+when nothing is wrong that keeps a guest from using it.
+
+` + locate.Syntax,
+		Example:           "  virtuml image check images/vm1.cow\n  virtuml image check --repair --refresh-mtime ./vm1.cow",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: at.First,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			path, err := at.path(cmd.Context(), args[0])
+			path, err := at.Path(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -244,7 +206,7 @@ func (p *place) examine(ctx context.Context, path string, repair bool, o cow.Rep
 		return nil, err
 	}
 	defer over.Close()
-	under, err := p.rule.Open(ctx, p.uri, over, os.O_RDONLY)
+	under, err := p.rule.Open(ctx, p.URI, over, os.O_RDONLY)
 	switch {
 	case err == nil:
 		defer under.Close()

@@ -47,7 +47,8 @@ func Command() *cobra.Command {
 
 The exit status is 0 when guests can start, though something may be missing
 for some of them, and 1 otherwise.`,
-		Args: cobra.NoArgs,
+		Example: "  virtuml doctor\n  virtuml doctor --connect uml:///session --json",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			findings := Examine(cmd.Context(), ThisHost(uri))
 			if err := show(cmd.OutOrStdout(), findings, asJSON); err != nil {

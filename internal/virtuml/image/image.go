@@ -15,19 +15,15 @@ import (
 	"virtumld/internal/rootfs"
 )
 
-// place is where the daemon is and which of its pools is meant.
-type place struct {
-	uri, pool string
-}
-
-func (p *place) define(cmd *cobra.Command) {
-	cmd.Flags().StringVarP(&p.uri, "connect", "c", "", "daemon to use, such as uml:///session (default: as virsh chooses)")
-	cmd.Flags().StringVar(&p.pool, "pool", "default", "storage pool of the image")
-}
-
 // Command is "virtuml image".
 func Command() *cobra.Command {
-	cmd := &cobra.Command{Use: "image", Short: "Make, show and remove images", Args: cobra.NoArgs}
+	cmd := &cobra.Command{
+		Use: "image", Short: "Make, show and remove images", Args: cobra.NoArgs,
+		Long: `Images are volumes of storage pools, and ordinary files: what is imported here
+is in "virsh vol-list", and any disk of a guest that is shut off can be looked
+into.`,
+		Example: "  virtuml image import --name web rootfs.tar.xz\n  virtuml image list\n  virtuml image ls web:/etc",
+	}
 	cmd.AddCommand(importCommand(), listCommand(), inspectCommand(), removeCommand())
 	return cmd
 }
@@ -63,7 +59,7 @@ SOURCE is one of
 			return j.run(cmd.Context())
 		},
 	}
-	j.place.define(cmd)
+	j.Define(cmd)
 	f := cmd.Flags()
 	f.StringVar(&j.name, "name", "", "name of the image (default: from SOURCE)")
 	f.StringVar(&size, "size", "", "size of the filesystem, such as 2G (default: what it needs, and a quarter more)")

@@ -17,6 +17,7 @@ import (
 
 	"virtumld/internal/rootfs"
 	"virtumld/internal/testkit"
+	"virtumld/internal/virtuml/locate"
 )
 
 func TestMain(m *testing.M) { os.Exit(testkit.Main(m)) }
@@ -186,7 +187,7 @@ func TestNothingHalfMade(t *testing.T) {
 // An end in the middle of the reading leaves nothing.
 func TestInterrupted(t *testing.T) {
 	d, folder := daemon(t)
-	p, err := openPool(t.Context(), place{"uml+unix:///system?socket=" + d.Socket, "images"})
+	p, err := openPool(t.Context(), locate.Place{URI: "uml+unix:///system?socket=" + d.Socket, Pool: "images"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +204,7 @@ func TestInterrupted(t *testing.T) {
 // A user who may not write into the pool's folder sends the image instead.
 func TestUpload(t *testing.T) {
 	d, folder := daemon(t)
-	p, err := openPool(t.Context(), place{"uml+unix:///system?socket=" + d.Socket, "images"})
+	p, err := openPool(t.Context(), locate.Place{URI: "uml+unix:///system?socket=" + d.Socket, Pool: "images"})
 	if err != nil {
 		t.Fatal(err)
 	}

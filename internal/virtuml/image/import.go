@@ -18,11 +18,12 @@ import (
 
 	"virtumld/internal/ext4img"
 	"virtumld/internal/rootfs"
+	"virtumld/internal/virtuml/locate"
 )
 
 // job is one import.
 type job struct {
-	place
+	locate.Place
 	source, name  string
 	kind          rootfs.Kind
 	size, maxSize int64
@@ -39,7 +40,7 @@ func (j *job) run(ctx context.Context) error {
 	if err := j.check(); err != nil {
 		return err
 	}
-	p, err := openPool(ctx, j.place)
+	p, err := openPool(ctx, j.Place)
 	if err != nil {
 		return err
 	}

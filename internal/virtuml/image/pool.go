@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"virtumld/internal/virtuml/connect"
+	"virtumld/internal/virtuml/locate"
 )
 
 // pool is a storage pool of the daemon, and its folder on this host.
@@ -22,15 +23,15 @@ type pool struct {
 	folder string
 }
 
-func openPool(ctx context.Context, at place) (*pool, error) {
-	l, err := connect.Dial(ctx, at.uri)
+func openPool(ctx context.Context, at locate.Place) (*pool, error) {
+	l, err := connect.Dial(ctx, at.URI)
 	if err != nil {
 		return nil, err
 	}
 	p := &pool{l: l}
-	if err := p.find(at.pool); err != nil {
+	if err := p.find(at.Pool); err != nil {
 		p.close()
-		return nil, fmt.Errorf("storage pool %q: %w", at.pool, err)
+		return nil, fmt.Errorf("storage pool %q: %w", at.Pool, err)
 	}
 	return p, nil
 }
@@ -73,15 +74,10 @@ func (p *pool) mustBeFree(name string) error {
 	if err == nil {
 		return fmt.Errorf("the pool %s has an image %s already: choose another --name, or remove it with virtuml image remove", p.pool.Name, name)
 	}
-	if isCode(err, libvirt.ErrNoStorageVol) {
+	if locate.IsCode(err, libvirt.ErrNoStorageVol) {
 		return nil
 	}
 	return err
-}
-
-func isCode(err error, code libvirt.ErrorNumber) bool {
-	var e libvirt.Error
-	return errors.As(err, &e) && e.Code == uint32(code)
 }
 
 // put makes a volume whose file write fills. The file has a hidden name until

@@ -13,6 +13,8 @@ import (
 
 	"virtumld/internal/imgformat"
 	"virtumld/internal/rootfs"
+	"virtumld/internal/virtuml/connect"
+	"virtumld/internal/virtuml/locate"
 )
 
 // record is what is told of an image. The sizes are in bytes.
@@ -28,13 +30,13 @@ type record struct {
 }
 
 // look asks the daemon, and the image itself, about a volume.
-func (p *pool) look(vol libvirt.StorageVol) (record, error) {
+func look(l *libvirt.Libvirt, vol libvirt.StorageVol) (record, error) {
 	r := record{Name: vol.Name, Pool: vol.Pool}
 	var err error
-	if r.Path, err = p.l.StorageVolGetPath(vol); err != nil {
+	if r.Path, err = l.StorageVolGetPath(vol); err != nil {
 		return r, err
 	}
-	if _, r.Capacity, r.Allocation, err = p.l.StorageVolGetInfo(vol); err != nil {
+	if _, r.Capacity, r.Allocation, err = l.StorageVolGetInfo(vol); err != nil {
 		return r, err
 	}
 	if m, err := readMetadata(r.Path); err == nil {
@@ -44,7 +46,7 @@ func (p *pool) look(vol libvirt.StorageVol) (record, error) {
 }
 
 func (j *job) report(p *pool, vol libvirt.StorageVol) error {
-	r, err := p.look(vol)
+	r, err := look(p.l, vol)
 	if err != nil {
 		return err
 	}
@@ -63,10 +65,12 @@ func printJSON(to io.Writer, v any) error {
 }
 
 func listCommand() *cobra.Command {
-	var at place
+	var at locate.Place
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the images of a pool", Args: cobra.NoArgs,
+		Long:    "List the images of a pool: its raw volumes, whoever has made them.",
+		Example: "  virtuml image list\n  virtuml image list --pool images --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			p, err := openPool(cmd.Context(), at)
 			if err != nil {
@@ -83,7 +87,7 @@ func listCommand() *cobra.Command {
 			return printTable(cmd.OutOrStdout(), images)
 		},
 	}
-	at.define(cmd)
+	at.Define(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
@@ -98,7 +102,7 @@ func (p *pool) images() ([]record, error) {
 	found := []record{}
 	for _, vol := range vols {
 		text, err := p.l.StorageVolGetXMLDesc(vol, 0)
-		if isCode(err, libvirt.ErrNoStorageVol) {
+		if locate.IsCode(err, libvirt.ErrNoStorageVol) {
 			continue
 		}
 		if err != nil {
@@ -107,8 +111,8 @@ func (p *pool) images() ([]record, error) {
 		if !strings.Contains(text, "<format type='"+string(imgformat.Raw)+"'/>") || strings.Contains(text, "<backingStore>") {
 			continue
 		}
-		r, err := p.look(vol)
-		if isCode(err, libvirt.ErrNoStorageVol) {
+		r, err := look(p.l, vol)
+		if locate.IsCode(err, libvirt.ErrNoStorageVol) {
 			continue
 		}
 		if err != nil {
@@ -143,21 +147,24 @@ func printable(text string) string {
 }
 
 func inspectCommand() *cobra.Command {
-	var at place
+	var at locate.Place
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "inspect NAME", Short: "Show what an image says about itself", Args: cobra.ExactArgs(1),
+		Use: "inspect VOLUME", Short: "Show what an image says about itself", Args: cobra.ExactArgs(1),
+		Long:              "Show where an image is, where it came from and what it runs.\n\n" + locate.NameSyntax,
+		Example:           "  virtuml image inspect debian-12\n  virtuml image inspect --json images/web | jq .metadata.cmd",
+		ValidArgsFunction: at.First,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := openPool(cmd.Context(), at)
+			l, err := connect.Dial(cmd.Context(), at.URI)
 			if err != nil {
 				return err
 			}
-			defer p.close()
-			vol, err := p.l.StorageVolLookupByName(p.pool, args[0])
+			defer func() { _ = l.Disconnect() }()
+			_, vol, err := at.Volume(l, args[0])
 			if err != nil {
 				return err
 			}
-			r, err := p.look(vol)
+			r, err := look(l, vol)
 			if err != nil {
 				return err
 			}
@@ -167,7 +174,7 @@ func inspectCommand() *cobra.Command {
 			return printRecord(cmd.OutOrStdout(), r)
 		},
 	}
-	at.define(cmd)
+	at.Define(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
@@ -203,20 +210,23 @@ func quoted(words []string) string {
 }
 
 func removeCommand() *cobra.Command {
-	var at place
+	var at locate.Place
 	cmd := &cobra.Command{
-		Use: "remove NAME...", Aliases: []string{"rm"}, Short: "Remove images", Args: cobra.MinimumNArgs(1),
+		Use: "remove VOLUME...", Aliases: []string{"rm"}, Short: "Remove images", Args: cobra.MinimumNArgs(1),
+		Long:              "Remove images. One that a guest or a clone needs stays.\n\n" + locate.NameSyntax,
+		Example:           "  virtuml image remove debian-12 images/web",
+		ValidArgsFunction: at.Each,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := openPool(cmd.Context(), at)
+			l, err := connect.Dial(cmd.Context(), at.URI)
 			if err != nil {
 				return err
 			}
-			defer p.close()
+			defer func() { _ = l.Disconnect() }()
 			var failed []error
 			for _, name := range args {
-				vol, err := p.l.StorageVolLookupByName(p.pool, name)
+				_, vol, err := at.Volume(l, name)
 				if err == nil {
-					err = p.l.StorageVolDelete(vol, 0)
+					err = l.StorageVolDelete(vol, 0)
 				}
 				if err != nil {
 					failed = append(failed, fmt.Errorf("removing %s: %w", name, err))
@@ -225,6 +235,6 @@ func removeCommand() *cobra.Command {
 			return errors.Join(failed...)
 		},
 	}
-	at.define(cmd)
+	at.Define(cmd)
 	return cmd
 }

@@ -46,8 +46,8 @@ func Command() *cobra.Command {
 		Short: "Run a command in a guest of its own",
 		Long: `Run a command in a new guest and exit with the command's status.
 
-IMAGE is a volume of the pool "default", POOL/VOLUME, or a path, of an image
-that "virtuml image import" has made. The guest writes to a copy-on-write
+IMAGE is what "virtuml image import" has made of files: a volume of the pool of
+--pool, POOL/VOLUME, or a path that begins with /, ./ or ../. The guest writes to a copy-on-write
 volume of its own. Without COMMAND it runs what the image says.
 
 The exit status is the command's, 128 and the signal's number when a signal
@@ -55,7 +55,8 @@ ended it, 126 or 127 when it cannot be executed or found, and 125 when virtuml
 itself has failed.`,
 		Example: `  virtuml run --rm alpine
   virtuml run --rm -v $PWD:/src:ro --workdir /src alpine make -n
-  echo hello | virtuml run --rm alpine cat`,
+  echo hello | virtuml run --rm alpine cat
+  virtuml run --name web -m 512M -e PORT=80 -u app images/web`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -77,7 +78,9 @@ itself has failed.`,
 func (f *flags) define(cmd *cobra.Command) {
 	s := cmd.Flags()
 	s.SetInterspersed(false)
-	s.StringVarP(&f.connect, "connect", "c", "", "daemon to use, such as uml:///session (default: as virsh chooses)")
+	f.Define(cmd)
+	cmd.ValidArgsFunction = f.First
+	_ = cmd.RegisterFlagCompletionFunc("net", cobra.FixedCompletions([]string{"none", "user"}, cobra.ShellCompDirectiveNoFileComp))
 	s.StringVar(&f.name, "name", "", "the guest's name (default: a new one)")
 	s.StringVarP(&f.memory, "memory", "m", "256M", "the guest's memory, with the unit K, M or G")
 	s.StringVar(&f.kernel, "kernel", "", "User Mode Linux kernel to boot (default: the daemon's)")

@@ -35,11 +35,11 @@ func runPlan(ctx context.Context, p plan, s streams) (status int, err error) {
 	// process by itself.
 	signal.Notify(g.signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGPIPE, syscall.SIGWINCH)
 	defer signal.Stop(g.signals)
-	if g.control, err = connect.Dial(ctx, p.connect); err != nil {
+	if g.control, err = connect.Dial(ctx, p.place.URI); err != nil {
 		return statusFailed, err
 	}
 	defer func() { _ = g.control.Disconnect() }()
-	if g.lines, err = connect.Dial(ctx, p.connect); err != nil {
+	if g.lines, err = connect.Dial(ctx, p.place.URI); err != nil {
 		return statusFailed, err
 	}
 	defer func() { _ = g.lines.Disconnect() }()
@@ -50,7 +50,7 @@ func runPlan(ctx context.Context, p plan, s streams) (status int, err error) {
 
 // run makes the guest, serves it, and takes away what is to go.
 func (g *guest) run(ctx context.Context) (status int, err error) {
-	from, err := findImage(g.control, g.plan.image)
+	from, err := findImage(g.control, g.plan.place, g.plan.image)
 	if err != nil {
 		return statusFailed, err
 	}
@@ -217,7 +217,7 @@ func (g *guest) verdict(detail libvirt.DomainEventStoppedDetailType, killed sysc
 func (g *guest) explain() error {
 	words := g.console.boot.String()
 	if strings.Contains(words, "Requested init "+guestinit.Path) {
-		return fmt.Errorf("the image %s has no %s: import it with virtuml image import", g.plan.image, guestinit.Path)
+		return fmt.Errorf("the image %s has no %s, which virtuml image import adds to what it makes of files; a disk image with a system of its own is started as a domain, by virt-install --import or virsh", g.plan.image, guestinit.Path)
 	}
 	if words == "" {
 		words = "its kernel said nothing"
@@ -245,7 +245,7 @@ func (g *guest) removeVolumes(ctx context.Context) error {
 	if g.control.IsConnected() {
 		return g.volumes.remove(g.control)
 	}
-	l, err := connect.Dial(context.WithoutCancel(ctx), g.plan.connect)
+	l, err := connect.Dial(context.WithoutCancel(ctx), g.plan.place.URI)
 	if err != nil {
 		return fmt.Errorf("the volumes %s and %s of the pool %s are left: %w", g.volumes.root.Name, g.volumes.spec.Name, g.volumes.root.Pool, err)
 	}

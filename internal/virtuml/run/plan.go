@@ -12,19 +12,21 @@ import (
 	"strings"
 
 	"virtumld/internal/guestinit"
+	"virtumld/internal/virtuml/locate"
 )
 
 // flags are the command line's, as they were given.
 type flags struct {
-	connect, name, memory, kernel, network string
-	user, workdir, entrypoint              string
-	volumes, publish, env                  []string
-	remove, interactive, terminal          bool
+	locate.Place
+	name, memory, kernel, network string
+	user, workdir, entrypoint     string
+	volumes, publish, env         []string
+	remove, interactive, terminal bool
 }
 
 // plan is a run with everything checked that needs no daemon.
 type plan struct {
-	connect     string // a URI, or ""
+	place       locate.Place
 	name        string
 	image       string
 	memory      uint64 // KiB
@@ -50,7 +52,7 @@ func randomBits() uint32 { return rand.Uint32N(1 << 24) }
 
 // plan checks the flags.
 func (f *flags) plan(image string, args []string, io streams) (plan, error) {
-	p := plan{connect: f.connect, name: f.name, image: image, remove: f.remove, interactive: f.interactive}
+	p := plan{place: f.Place, name: f.name, image: image, remove: f.remove, interactive: f.interactive}
 	if p.name == "" {
 		p.name = randomName()
 	}

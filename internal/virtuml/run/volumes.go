@@ -7,15 +7,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	libvirt "github.com/digitalocean/go-libvirt"
 
 	"virtumld/internal/guestinit"
+	"virtumld/internal/virtuml/locate"
 )
-
-// defaultPool is where images are unless a pool is named.
-const defaultPool = "default"
 
 // image is the volume or file that a guest is made from.
 type image struct {
@@ -25,26 +22,13 @@ type image struct {
 }
 
 // findImage understands what stands for IMAGE on the command line.
-func findImage(l *libvirt.Libvirt, name string) (image, error) {
-	if strings.HasPrefix(name, "/") || strings.HasPrefix(name, "./") || strings.HasPrefix(name, "../") {
-		return findPath(l, name)
+func findImage(l *libvirt.Libvirt, at locate.Place, name string) (image, error) {
+	if locate.IsPath(name) {
+		return findPath(l, at, name)
 	}
-	if poolName, volumeName, ok := strings.Cut(name, "/"); ok {
-		if pool, err := l.StoragePoolLookupByName(poolName); err == nil {
-			return findVolume(l, pool, volumeName)
-		}
-	}
-	pool, err := l.StoragePoolLookupByName(defaultPool)
+	pool, vol, err := at.Volume(l, name)
 	if err != nil {
-		return image{}, fmt.Errorf("looking for %s in the pool %q: %w; virtuml image import makes both", name, defaultPool, err)
-	}
-	return findVolume(l, pool, name)
-}
-
-func findVolume(l *libvirt.Libvirt, pool libvirt.StoragePool, name string) (image, error) {
-	vol, err := l.StorageVolLookupByName(pool, name)
-	if err != nil {
-		return image{}, fmt.Errorf("looking for %s in the pool %q: %w; virtuml image list shows what is there", name, pool.Name, err)
+		return image{}, fmt.Errorf("%w; virtuml image import makes images", err)
 	}
 	return volumeImage(l, pool, vol)
 }
@@ -59,8 +43,8 @@ func volumeImage(l *libvirt.Libvirt, pool libvirt.StoragePool, vol libvirt.Stora
 }
 
 // findPath takes a file: a volume when a pool knows it, else one whose guest's
-// volumes go to the default pool.
-func findPath(l *libvirt.Libvirt, name string) (image, error) {
+// volumes go to the pool of --pool.
+func findPath(l *libvirt.Libvirt, at locate.Place, name string) (image, error) {
 	path, err := filepath.Abs(name)
 	if err != nil {
 		return image{}, err
@@ -79,9 +63,9 @@ func findPath(l *libvirt.Libvirt, name string) (image, error) {
 	if !info.Mode().IsRegular() {
 		return image{}, fmt.Errorf("%s is not a file", path)
 	}
-	pool, err := l.StoragePoolLookupByName(defaultPool)
+	pool, err := l.StoragePoolLookupByName(at.Pool)
 	if err != nil {
-		return image{}, fmt.Errorf("a guest of %s needs the pool %q for its own volumes: %w", path, defaultPool, err)
+		return image{}, fmt.Errorf("a guest of %s needs the pool %q for its own volumes: %w", path, at.Pool, err)
 	}
 	return image{pool, path, uint64(info.Size())}, nil
 }

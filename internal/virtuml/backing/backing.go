@@ -50,18 +50,35 @@ func (r *Rule) Open(ctx context.Context, uri string, image *os.File, flag int) (
 	if r.Named != "" {
 		return r.openNamed(path, flag)
 	}
-	if !sameFolder(filepath.Dir(path), filepath.Dir(image.Name())) {
-		if err := inPool(ctx, uri, filepath.Dir(path)); err != nil {
+	// From here on the folder is what was looked at, whatever its path comes
+	// to lead to.
+	folder, err := os.OpenFile(filepath.Dir(path), os.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer folder.Close()
+	if !sameFolder(folder, filepath.Dir(image.Name())) {
+		if err := inPool(ctx, uri, folder.Name()); err != nil {
 			// Not %w: that there is no daemon does not mean that there is no file.
 			return nil, fmt.Errorf("its header names %q as its backing file, which is neither in its own folder nor in a started pool (%v); "+
 				"if a guest has not written that, start a pool for the folder or say --backing %q", path, err, path)
 		}
 	}
-	f, err := open(path, flag|unix.O_NOFOLLOW)
+	f, err := openIn(folder, filepath.Base(path), flag)
 	if errors.Is(err, unix.ELOOP) {
 		return nil, fmt.Errorf("its backing file %q is a symbolic link; if that is right, say --backing %q", path, path)
 	}
 	return f, err
+}
+
+// openIn opens the entry name of folder, never through a symbolic link.
+func openIn(folder *os.File, name string, flag int) (*os.File, error) {
+	path := filepath.Join(folder.Name(), name)
+	fd, err := unix.Openat(int(folder.Fd()), name, flag|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	return regular(os.NewFile(uintptr(fd), path))
 }
 
 // openNamed opens what the user has named, if it is what the header means.
@@ -73,27 +90,32 @@ func (r *Rule) openNamed(path string, flag int) (*os.File, error) {
 	if named != path {
 		return nil, fmt.Errorf("its header names %q as its backing file, not %q; rebase it to have another", path, named)
 	}
-	return open(path, flag)
-}
-
-// open never waits, as it would for a FIFO's other end, and opens no device.
-func open(path string, flag int) (*os.File, error) {
-	info, err := os.Stat(path)
+	f, err := os.OpenFile(path, flag|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("its backing file %q is not a regular file", path)
-	}
-	return os.OpenFile(path, flag|unix.O_NONBLOCK, 0)
+	return regular(f)
 }
 
-func sameFolder(a, b string) bool {
-	first, err := os.Stat(a)
+// regular closes f again when it is a device, a folder or the like.
+func regular(f *os.File) (*os.File, error) {
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("its backing file %q is not a regular file", f.Name())
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func sameFolder(folder *os.File, path string) bool {
+	first, err := folder.Stat()
 	if err != nil {
 		return false
 	}
-	second, err := os.Stat(b)
+	second, err := os.Stat(path)
 	return err == nil && os.SameFile(first, second)
 }
 

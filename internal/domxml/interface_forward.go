@@ -1,7 +1,9 @@
 package domxml
 
 import (
+	"cmp"
 	"net/netip"
+	"slices"
 
 	libvirt "github.com/digitalocean/go-libvirt"
 	lx "libvirt.org/go/libvirtxml"
@@ -10,8 +12,8 @@ import (
 )
 
 // maxForwards is how many ports of the host may lead to one interface: each is
-// a listening socket.
-const maxForwards = 16384
+// a listening socket. maxRanges is how many <range>s may say so.
+const maxForwards, maxRanges = 16384, 256
 
 // readAddresses takes <ip>: what DHCP gives the guest, one address a family.
 func readAddresses(_ string, n *lx.DomainInterface, result *Interface) error {
@@ -73,8 +75,11 @@ func readForwards(where string, n *lx.DomainInterface, result *Interface) error 
 	if len(n.PortForward) > 0 && result.Type != InterfaceUser {
 		return virerr.New(libvirt.ErrConfigUnsupported, "%s: element <portForward> is available with type='user' only", where)
 	}
-	ports := 0
+	ports, ranges := 0, 0
 	for _, f := range n.PortForward {
+		if ranges += len(f.Ranges); ranges > maxRanges {
+			return unsupported("%s: the forwarded ports are given in more than %d ranges", where, maxRanges)
+		}
 		forward, err := readForward(where, f)
 		if err != nil {
 			return err
@@ -163,67 +168,75 @@ func checkForwards(a, b Interface) error {
 		others := b.Forwards
 		if b.MAC == "" {
 			others = a.Forwards[:i]
-			if port, clash := clashWithin(f); clash {
-				return invalid("%s: %s port %d is forwarded twice", interfaceName(a.MAC), f.Protocol, port)
+			if port, twice := firstTwice(f.open()); twice {
+				return errForwardedTwice(a, f, port)
 			}
 		}
 		for _, g := range others {
 			if port, clash := f.clash(g); clash {
-				return invalid("%s: %s port %d is forwarded twice", interfaceName(a.MAC), f.Protocol, port)
+				return errForwardedTwice(a, f, port)
 			}
 		}
 	}
 	return nil
 }
 
+func errForwardedTwice(n Interface, f Forward, port int) error {
+	return invalid("%s: %s port %d is forwarded twice", interfaceName(n.MAC), f.Protocol, port)
+}
+
 // clash finds the first port at which both f and g listen.
-func (f Forward) clash(g Forward) (port uint16, found bool) {
+func (f Forward) clash(g Forward) (port int, found bool) {
 	apart := f.Protocol != g.Protocol || f.Device != "" && g.Device != "" && f.Device != g.Device ||
 		f.Address.IsValid() && g.Address.IsValid() && !f.Address.IsUnspecified() && !g.Address.IsUnspecified() && f.Address != g.Address
 	if apart {
 		return 0, false
 	}
+	return firstTwice(append(f.open(), g.open()...))
+}
+
+// span are the ports from first to last.
+type span struct{ first, last int }
+
+// open are the ports at which f listens: its ranges less what it excludes.
+func (f Forward) open() []span {
+	var spans, holes []span
 	for _, r := range f.Ranges {
-		for _, s := range g.Ranges {
-			if port, found := common(r, s, f, g); found {
-				return port, true
+		if r.Exclude {
+			holes = append(holes, span{int(r.Start), int(r.End)})
+		}
+	}
+	slices.SortFunc(holes, byFirst)
+	for _, r := range f.Ranges {
+		if r.Exclude {
+			continue
+		}
+		next := int(r.Start)
+		for _, hole := range holes {
+			if next < hole.first {
+				spans = append(spans, span{next, min(int(r.End), hole.first-1)})
+			}
+			next = max(next, hole.last+1)
+			if next > int(r.End) {
+				break
 			}
 		}
+		if next <= int(r.End) {
+			spans = append(spans, span{next, int(r.End)})
+		}
 	}
-	return 0, false
+	return spans
 }
 
-// clashWithin finds the first port that two ranges of f hold.
-func clashWithin(f Forward) (port uint16, found bool) {
-	for i, r := range f.Ranges {
-		for _, s := range f.Ranges[:i] {
-			if port, found := common(r, s, f, f); found {
-				return port, true
-			}
+func byFirst(a, b span) int { return cmp.Compare(a.first, b.first) }
+
+// firstTwice finds the first port that is in two of the spans, which it sorts.
+func firstTwice(spans []span) (port int, found bool) {
+	slices.SortFunc(spans, byFirst)
+	for i := 1; i < len(spans); i++ {
+		if spans[i].first <= spans[i-1].last {
+			return spans[i].first, true
 		}
 	}
 	return 0, false
-}
-
-// common finds the first port of the ranges r of f and s of g that neither f
-// nor g excludes.
-func common(r, s ForwardRange, f, g Forward) (port uint16, found bool) {
-	if r.Exclude || s.Exclude {
-		return 0, false
-	}
-	for p := int(max(r.Start, s.Start)); p <= int(min(r.End, s.End)); p++ {
-		if !f.excludes(uint16(p)) && !g.excludes(uint16(p)) {
-			return uint16(p), true
-		}
-	}
-	return 0, false
-}
-
-func (f Forward) excludes(port uint16) bool {
-	for _, r := range f.Ranges {
-		if r.Exclude && r.Start <= port && port <= r.End {
-			return true
-		}
-	}
-	return false
 }

@@ -114,6 +114,9 @@ func TestInterfaceRefuses(t *testing.T) {
 		{"range leads too far", forward("<range start='5' end='6' to='65535'/>"), 27, "the guest's port 65536"},
 		{"range value", forward("<range start='5' exclude='zz'/>"), 27, "attribute 'exclude'"},
 		{"too many ports", forward("<range start='1' end='16385'/>"), 67, "more than 16384"},
+		{"too many ranges", forward(strings.Repeat("<range start='5' exclude='yes'/>", maxRanges) + "<range start='9'/>"), 67, "more than 256 ranges"},
+		{"overlap beside a hole", forward("<range start='5' end='20'/><range start='8' end='9' exclude='yes'/><range start='7' end='8' exclude='yes'/><range start='6' end='30' to='100'/>"), 27, "tcp port 6 is"},
+		{"overlap behind a hole", forward("<range start='5' end='20'/><range start='1' end='19' exclude='yes'/><range start='6' end='30' to='100'/>"), 27, "tcp port 20 is"},
 		{"overlap", forward("<range start='5' end='9'/><range start='9'/>"), 27, "tcp port 9 is forwarded twice"},
 		{"overlap of forwards", nic("user", "<portForward proto='udp' address='::'><range start='5'/></portForward><portForward proto='udp' address='1.1.1.1'><range start='5'/></portForward>"), 27, "udp port 5"},
 

@@ -8,6 +8,11 @@ import (
 	"golang.org/x/time/rate"
 )
 
+// maxPacket is the longest packet that is read, in bytes. Clients' are a few
+// hundred bytes; in a longer one, names that point at each other could take
+// gigabytes to read.
+const maxPacket = 1500
+
 // What guests can make the server do in a second: more packets are dropped,
 // more changes of the lease file are written later, more warnings are lost.
 const (

@@ -19,7 +19,7 @@ const minTime = 2 * time.Minute
 // Handle4 answers a DHCPv4 packet (the payload of UDP to port 67), or returns
 // nil where silence is the answer.
 func (s *Server) Handle4(packet []byte, now time.Time) *Reply {
-	if !s.packets.AllowN(now, 1) {
+	if len(packet) > maxPacket || !s.packets.AllowN(now, 1) {
 		return nil
 	}
 	m, err := dhcpv4.FromBytes(packet)

@@ -22,7 +22,7 @@ const (
 // from a guest's link-local address, or returns nil where silence is the
 // answer.
 func (s *Server) Handle6(packet []byte, from netip.Addr, now time.Time) *Reply {
-	if !s.packets.AllowN(now, 1) {
+	if len(packet) > maxPacket || !s.packets.AllowN(now, 1) {
 		return nil
 	}
 	m, err := dhcpv6.MessageFromBytes(packet)

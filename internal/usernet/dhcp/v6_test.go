@@ -241,6 +241,7 @@ func TestSilence6(t *testing.T) {
 	id, stranger := dhcpv6.WithClientID(duidOf(macA)), dhcpv6.WithServerID(duidOf(macB))
 	iaid := dhcpv6.WithIAID([4]byte{1})
 	long := dhcpv6.WithClientID(&dhcpv6.DUIDOpaque{Type: 9, Data: make([]byte, 200)})
+	padding := dhcpv6.WithUserClass(make([]byte, maxPacket))
 	for what, m := range map[string]*dhcpv6.Message{
 		"SOLICIT without id":        packet6(t, dhcpv6.MessageTypeSolicit, iaid),
 		"SOLICIT with a long id":    packet6(t, dhcpv6.MessageTypeSolicit, long, iaid),
@@ -248,6 +249,7 @@ func TestSilence6(t *testing.T) {
 		"REQUEST of another server": packet6(t, dhcpv6.MessageTypeRequest, id, stranger, iaid),
 		"REQUEST of no server":      packet6(t, dhcpv6.MessageTypeRequest, id, iaid),
 		"CONFIRM of nothing":        packet6(t, dhcpv6.MessageTypeConfirm, id, iaid),
+		"SOLICIT that is too long":  packet6(t, dhcpv6.MessageTypeSolicit, id, iaid, padding),
 		"REPLY":                     packet6(t, dhcpv6.MessageTypeReply, id, iaid),
 	} {
 		if got := ask6(t, s, start, m); got != nil {

@@ -17,8 +17,8 @@ type Config struct {
 	Name string
 	// Domain is the DNS domain of the guests, "" for none.
 	Domain string
-	// Subnets are the network's: who has an address in them is never asked
-	// of anybody else, and no resolver is sought there.
+	// Subnets are the network's: whose an address in them is, is asked of
+	// nobody else.
 	Subnets []netip.Prefix
 	// Guests knows the guests' names; nil for none.
 	Guests Guests

@@ -214,7 +214,7 @@ func (b *bench) start(d *domain.Domain) *fakeGuest {
 }
 
 // expect waits for exactly these changes, in this order: "event/detail",
-// "reboot" or "metadata N".
+// "reboot", "added ALIAS", "removed ALIAS" or "metadata N".
 func (b *bench) expect(want ...string) {
 	b.t.Helper()
 	var got []string
@@ -237,6 +237,10 @@ func describe(c domain.Change) string {
 		return fmt.Sprintf("%d/%d", c.Lifecycle.Event, c.Lifecycle.Detail)
 	case c.Reboot != nil:
 		return "reboot"
+	case c.Device != nil && c.Device.Added:
+		return "added " + c.Device.Alias
+	case c.Device != nil:
+		return "removed " + c.Device.Alias
 	default:
 		return fmt.Sprintf("metadata %d", c.Metadata.Type)
 	}

@@ -37,22 +37,41 @@ type place struct {
 	seen atomic.Int64
 }
 
-// addressTable knows behind which port an address is. Readers take no lock: a
-// new address makes a new map.
-type addressTable struct {
-	places atomic.Pointer[map[address]*place]
+func (p *place) old(now int64) bool { return now-p.seen.Load() > int64(addressAge/time.Second) }
 
-	// mu guards changes of the map, of places' ports and of Port.learned.
+// shards is how many maps the table is made of, a power of two.
+const (
+	shardBits = 6
+	shards    = 1 << shardBits
+)
+
+// shard is the part of the table in which an address is (Fibonacci hashing).
+func (a address) shard() int { return int(uint64(a) * 0x9e3779b97f4a7c15 >> (64 - shardBits)) }
+
+// addressTable knows behind which port an address is. Readers take no lock: a
+// new address makes a new map of its shard.
+type addressTable struct {
+	places [shards]atomic.Pointer[map[address]*place]
+
+	// mu guards changes of the maps, of places' ports and of Port.learned.
 	mu    sync.Mutex
+	known int
 	swept int64
 }
 
-func (t *addressTable) init() { t.places.Store(&map[address]*place{}) }
+func (t *addressTable) init() {
+	for i := range t.places {
+		t.places[i].Store(&map[address]*place{})
+	}
+}
+
+// get returns the place of an address, or nil.
+func (t *addressTable) get(a address) *place { return (*t.places[a.shard()].Load())[a] }
 
 // find returns the port behind which a is, or nil.
 func (t *addressTable) find(a address, now int64) *Port {
-	p := (*t.places.Load())[a]
-	if p == nil || now-p.seen.Load() > int64(addressAge/time.Second) {
+	p := t.get(a)
+	if p == nil || p.old(now) {
 		return nil
 	}
 	return p.port.Load()
@@ -60,7 +79,7 @@ func (t *addressTable) find(a address, now int64) *Port {
 
 // learn notes that a is behind port.
 func (t *addressTable) learn(a address, port *Port, now int64) {
-	p := (*t.places.Load())[a]
+	p := t.get(a)
 	if p != nil && p.port.Load() == port {
 		if p.seen.Load() != now {
 			p.seen.Store(now)
@@ -69,24 +88,27 @@ func (t *addressTable) learn(a address, port *Port, now int64) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	places := *t.places.Load()
-	if !t.admit(port, places[a] == nil, now) {
+	if !t.admit(port, t.get(a) == nil, now) {
 		return
 	}
-	if p = places[a]; p != nil { // it has moved
+	p = t.get(a)
+	if p == nil {
+		p = t.add(a)
+	} else { // it has moved
 		p.port.Load().learned--
-		p.port.Store(port)
-		p.seen.Store(now)
-		port.learned++
-		return
 	}
-	places = maps.Clone(*t.places.Load())
-	p = &place{}
-	p.port.Store(port)
 	p.seen.Store(now)
-	places[a] = p
+	p.port.Store(port)
 	port.learned++
-	t.places.Store(&places)
+}
+
+func (t *addressTable) add(a address) *place {
+	p := &place{}
+	places := maps.Clone(*t.places[a.shard()].Load())
+	places[a] = p
+	t.known++
+	t.places[a.shard()].Store(&places)
+	return p
 }
 
 // admit reports whether port may have one more address. A port that is out
@@ -96,8 +118,7 @@ func (t *addressTable) admit(port *Port, fresh bool, now int64) bool {
 		return false
 	}
 	full := func() bool {
-		return fresh && len(*t.places.Load()) >= maxAddresses ||
-			port.learned >= maxPortAddresses && !port.Config().Uplink
+		return fresh && t.known >= maxAddresses || port.learned >= maxPortAddresses && !port.config.Load().Uplink
 	}
 	if !full() {
 		return true
@@ -106,7 +127,7 @@ func (t *addressTable) admit(port *Port, fresh bool, now int64) bool {
 		return false
 	}
 	t.swept = now
-	t.remove(func(p *place) bool { return now-p.seen.Load() > int64(addressAge/time.Second) })
+	t.remove(func(p *place) bool { return p.old(now) })
 	return !full()
 }
 
@@ -120,14 +141,17 @@ func (t *addressTable) forget(port *Port) {
 	}
 }
 
-func (t *addressTable) remove(old func(*place) bool) {
-	places := maps.Clone(*t.places.Load())
-	maps.DeleteFunc(places, func(_ address, p *place) bool {
-		if !old(p) {
-			return false
-		}
-		p.port.Load().learned--
-		return true
-	})
-	t.places.Store(&places)
+func (t *addressTable) remove(gone func(*place) bool) {
+	for i := range t.places {
+		places := maps.Clone(*t.places[i].Load())
+		maps.DeleteFunc(places, func(_ address, p *place) bool {
+			if !gone(p) {
+				return false
+			}
+			p.port.Load().learned--
+			t.known--
+			return true
+		})
+		t.places[i].Store(&places)
+	}
 }

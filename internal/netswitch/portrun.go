@@ -19,8 +19,10 @@ type Port struct {
 
 	// shapes is nil until a shape is set.
 	shapes atomic.Pointer[shaper]
-	// changing is held over a change of config and shapes.
+	// changing is held over a change of config and shapes; ended says that
+	// there will be no more shapes.
 	changing sync.Mutex
+	ended    bool
 
 	shutOnce sync.Once
 	// closing is closed by shut, done when the port is out.
@@ -48,7 +50,7 @@ func (p *Port) Configure(config PortConfig) {
 	config.VLAN &= vlanMask
 	p.config.Store(&config)
 	shapes := p.shapes.Load()
-	if shapes == nil && (config.In.active() || config.Out.active()) {
+	if shapes == nil && !p.ended && (config.In.active() || config.Out.active()) {
 		shapes = newShaper(p)
 		p.shapes.Store(shapes)
 		go shapes.run()
@@ -90,6 +92,9 @@ func (p *Port) run() {
 	f.readAll()
 	p.sw.detach(p)
 	p.conn.Close()
+	p.changing.Lock()
+	defer p.changing.Unlock()
+	p.ended = true
 	if shapes := p.shapes.Load(); shapes != nil {
 		shapes.stop()
 	}

@@ -6,15 +6,23 @@ import (
 	"time"
 )
 
-// patience is how long a sender waits for a receiver whose queue is full. TCP
-// is much better off with a short wait than with a loss. A receiver that makes
-// no room within that time is stuck: nobody waits for it until it does.
-const patience = 10 * time.Millisecond
+// How long a sender waits for a receiver whose queue is full. TCP is much better
+// off with a short wait than with a loss. A receiver that takes less than
+// leastProgress bytes (with what the kernel adds to each frame) in the time of
+// patience, or makes no room in longestWait, is stuck: nobody waits for it until
+// it has made room.
+const (
+	patience      = 10 * time.Millisecond
+	leastProgress = 32 << 10
+	longestWait   = 200 * time.Millisecond
+)
 
 // roomAwaiter is a BatchWriter that can wait for room.
 type roomAwaiter interface {
 	// awaitRoom returns when there is room, or with an error at the end.
 	awaitRoom() error
+	// unread is how many bytes the receiver has not taken yet.
+	unread() int
 }
 
 // send gives frames to the device, and counts. With a timer it waits for room.
@@ -80,17 +88,24 @@ func (p *Port) awaitRoom(timer *time.Timer) bool {
 	if !ok || p.room.stuck.Load() {
 		return false
 	}
-	timer.Reset(patience)
+	room, waited := p.room.enter(conn), time.Duration(0)
 	defer timer.Stop()
-	room := p.room.enter(conn)
-	select {
-	case <-room:
-		return true
-	case <-p.closing:
-	case <-timer.C:
-		p.room.giveUp(room)
+	for left := conn.unread(); ; {
+		timer.Reset(patience)
+		select {
+		case <-room:
+			return true
+		case <-p.closing:
+			return false
+		case <-timer.C:
+		}
+		waited += patience
+		before := left
+		if left = conn.unread(); before-left < leastProgress || waited >= longestWait {
+			p.room.giveUp(room)
+			return false
+		}
 	}
-	return false
 }
 
 // giveUp notes that nobody should wait for room, unless it has just come.

@@ -182,5 +182,14 @@ func (s *Socket) awaitRoom() error {
 	})
 }
 
+// unread is the kernel's count of what the peer has not read (SIOCOUTQ,
+// unix(7)).
+func (s *Socket) unread() int {
+	n := 0
+	// Without an answer there is no progress.
+	_ = s.raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
+	return n
+}
+
 // vectors are what WriteFrames needs.
 var vectors = sync.Pool{New: func() any { return newVector(batchSize) }}

@@ -1,0 +1,49 @@
+package tap
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"virtumld/internal/supervisor/process"
+)
+
+// aliasFormat marks the devices that outlive their process with who that is:
+// its pid and start time.
+const aliasFormat = "virtumld:%d:%d"
+
+// ownAlias is the mark of this process's devices.
+func ownAlias() string {
+	id, err := process.Of(os.Getpid())
+	if err != nil {
+		id.PID = os.Getpid() // the mark then is of a process that never was
+	}
+	return fmt.Sprintf(aliasFormat, id.PID, id.Start)
+}
+
+// removeLeftovers removes the macvtaps of processes that were killed. What
+// cannot be removed stays: the device that is opened next says if that hurts.
+func removeLeftovers() {
+	links, err := netlink.LinkList()
+	if err != nil {
+		return
+	}
+	for _, link := range links {
+		var id process.ID
+		n, err := fmt.Sscanf(link.Attrs().Alias, aliasFormat, &id.PID, &id.Start)
+		if link.Type() == "macvtap" && err == nil && n == 2 && isGone(id) {
+			_ = removeLink(link)
+		}
+	}
+}
+
+func isGone(id process.ID) bool {
+	fd, err := id.Open()
+	if err == nil {
+		unix.Close(fd)
+	}
+	return errors.Is(err, unix.ESRCH)
+}

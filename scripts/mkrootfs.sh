@@ -4,6 +4,8 @@
 # The image is ext4 and holds a static busybox and a few lines of
 # configuration. No root is needed: mke2fs copies a folder into the image.
 #
+# "dhcp vec0" takes an interface up with an address by DHCP.
+#
 # The guest has a shell on its first console (con0) and, where the domain has
 # one, on serial line 3 (ssl3). Ctrl-Alt-Del, which is what "virsh shutdown"
 # sends, powers it off.
@@ -26,7 +28,7 @@ tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 trap 'exit 1' HUP INT TERM
 
-for folder in bin dev etc mnt proc root run sbin sys tmp; do
+for folder in bin dev etc etc/udhcpc mnt proc root run sbin sys tmp; do
     mkdir "$tree/$folder"
 done
 cp "$busybox" "$tree/bin/busybox"
@@ -69,9 +71,37 @@ export PS1='uml# '
 echo 'This is the guest: a shell of its root user.'
 END
 
+# dhcp DEVICE: up, with an address, a route and a resolver by DHCP.
+cat >"$tree/sbin/dhcp" <<'END'
+#!/bin/sh
+ip link set lo up
+ip link set "$1" up
+exec udhcpc -i "$1" -f -q -n -t 10 -T 3
+END
+
+# What busybox's udhcpc runs: its variables are the lease.
+cat >"$tree/etc/udhcpc/default.script" <<'END'
+#!/bin/sh
+case $1 in
+deconfig)
+    ip -4 addr flush dev "$interface"
+    ;;
+bound | renew)
+    ip -4 addr flush dev "$interface"
+    ip addr add "$ip/$mask" dev "$interface"
+    [ -z "${router:-}" ] || ip route replace default via "${router%% *}" dev "$interface"
+    : >/etc/resolv.conf
+    [ -z "${domain:-}" ] || echo "search $domain" >>/etc/resolv.conf
+    for server in ${dns:-}; do
+        echo "nameserver $server" >>/etc/resolv.conf
+    done
+    ;;
+esac
+END
+
 echo 'root:x:0:0:root:/root:/bin/sh' >"$tree/etc/passwd"
 echo 'root:x:0:' >"$tree/etc/group"
-chmod 755 "$tree" "$tree/etc/rc" "$tree/etc/shell-on-ttyS3"
+chmod 755 "$tree" "$tree/etc/rc" "$tree/etc/shell-on-ttyS3" "$tree/sbin/dhcp" "$tree/etc/udhcpc/default.script"
 
 rm -f "$image"
 mke2fs -q -t ext4 -L uml-root -E root_owner=0:0 -d "$tree" "$image" "${mib}m" >/dev/null

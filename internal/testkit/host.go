@@ -5,8 +5,10 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // StatusFile is the status that the daemon keeps of a running guest.
@@ -77,12 +79,47 @@ func (d *Daemon) GuestPIDs(name string) []int {
 	d.t.Helper()
 	kernel := d.KernelPID(name)
 	pids := []int{kernel}
+	networks := d.NetworkPIDs(name)
 	for _, p := range descendants(d.SupervisorPID(name)) {
-		if p.pid != kernel {
+		if p.pid != kernel && !slices.Contains(networks, p.pid) {
 			pids = append(pids, p.pid)
 		}
 	}
 	return pids
+}
+
+// NetworkPIDs are the processes of the networks that belong to interfaces of a
+// running guest alone.
+func (d *Daemon) NetworkPIDs(name string) []int {
+	d.t.Helper()
+	var pids []int
+	for _, p := range descendants(d.SupervisorPID(name)) {
+		if strings.HasPrefix(p.cmdline, "virtumld network ") {
+			pids = append(pids, p.pid)
+		}
+	}
+	return pids
+}
+
+// CPUTime is the processor time that a process has used.
+func (d *Daemon) CPUTime(pid int) time.Duration {
+	d.t.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	// proc(5): utime and stime are the 12th and 13th after the name, in
+	// ticks of which Linux shows 100 a second on every machine.
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	total := time.Duration(0)
+	for _, field := range fields[11:13] {
+		ticks, err := strconv.Atoi(field)
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		total += time.Duration(ticks) * 10 * time.Millisecond
+	}
+	return total
 }
 
 // Owned gives a file, made by the test, to the daemon's user and returns it.

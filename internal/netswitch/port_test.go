@@ -95,6 +95,8 @@ func TestSockets(t *testing.T) {
 			if got := b.receive(); string(got) != string(frame(everybody, 1, "after")) {
 				t.Errorf("got %d bytes after a frame that is too large", len(got))
 			}
+			// When it is out, all is counted.
+			a.port.Close()
 			want := Counters{TxPackets: 4, TxErrors: 1, TxBytes: uint64(15 + 1514 + MaxFrame + 19)}
 			if got := a.port.Counters(); got != want {
 				t.Errorf("sender's counters are %+v, want %+v", got, want)

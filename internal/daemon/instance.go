@@ -15,6 +15,7 @@ import (
 	"virtumld/internal/dispatch"
 	"virtumld/internal/domain"
 	"virtumld/internal/driver"
+	"virtumld/internal/network"
 	"virtumld/internal/paths"
 	"virtumld/internal/sock"
 	"virtumld/internal/storage"
@@ -34,13 +35,14 @@ func Run(ctx context.Context, opts Options, reload <-chan os.Signal) error {
 
 // umlInstance is the real instance: the domains and what serves them.
 type umlInstance struct {
-	store   *store.Store
-	domains *domain.List
-	pools   *storage.Pools
-	machine *uml.Machine
-	server  *dispatch.Server
-	clients atomic.Int64
-	log     *slog.Logger
+	store    *store.Store
+	domains  *domain.List
+	pools    *storage.Pools
+	networks *network.Networks
+	machine  *uml.Machine
+	server   *dispatch.Server
+	clients  atomic.Int64
+	log      *slog.Logger
 }
 
 // newInstance joins the packages, from the disk up to the clients.
@@ -57,12 +59,16 @@ func newInstance(ctx context.Context, s setup) (instance, error) {
 	if err := u.loadPools(ctx, s.paths); err != nil {
 		return nil, errors.Join(err, u.Close())
 	}
+	if err := u.loadNetworks(ctx, s, executable); err != nil {
+		return nil, errors.Join(err, u.Close())
+	}
 	kernels := newProber(s)
 	u.machine = uml.New(uml.Config{
 		Paths:         s.paths,
 		Executable:    executable,
 		Kernels:       kernels,
 		Volumes:       volumes{u.pools},
+		Networks:      u.networks,
 		DefaultKernel: func() (string, error) { return defaultKernel(s.config) },
 		User:          s.guestUser,
 		KeepOwners:    !s.config.DynamicOwnership,
@@ -76,7 +82,7 @@ func newInstance(ctx context.Context, s setup) (instance, error) {
 		return nil, errors.Join(err, u.Close())
 	}
 	view := driver.HostView{Info: s.host, Kernel: kernelTeller(s.config, kernels), Label: label(s.guestUser)}
-	u.server = dispatch.New(driver.New(u.domains, bus, u.pools, nil, view, s.paths, s.log), dispatch.Options{
+	u.server = dispatch.New(driver.New(u.domains, bus, u.pools, u.networks, view, s.paths, s.log), dispatch.Options{
 		MaxClients:        s.config.MaxClients,
 		MaxRequests:       s.config.MaxClientRequests,
 		KeepaliveInterval: keepaliveInterval(s.config),
@@ -177,11 +183,14 @@ func (u *umlInstance) loadPools(ctx context.Context, p paths.Paths) (err error) 
 	return u.pools.Load(ctx)
 }
 
-// Autostart starts the storage pools that are marked for it, and then the
-// domains, whose disks may be in them.
+// Autostart starts the storage pools and networks that are marked for it, and
+// then the domains, which may use them.
 func (u *umlInstance) Autostart(ctx context.Context) {
 	if err := u.pools.Autostart(ctx); err != nil {
 		u.log.Error("storage pools not started automatically", "err", err)
+	}
+	if err := u.networks.Autostart(ctx); err != nil {
+		u.log.Error("networks not started automatically", "err", err)
 	}
 	u.domains.Autostart(ctx)
 }
@@ -189,12 +198,15 @@ func (u *umlInstance) Autostart(ctx context.Context) {
 // Busy reports whether there is a client or a running guest.
 func (u *umlInstance) Busy() bool { return u.clients.Load() > 0 || u.domains.Busy() }
 
-// Close lets go of the guests, the storage pools and the store.
+// Close lets go of the guests, the networks, the storage pools and the store.
 func (u *umlInstance) Close() error {
 	if u.domains != nil {
 		u.domains.Close()
 	}
 	err := u.store.Close()
+	if u.networks != nil {
+		err = errors.Join(err, u.networks.Close())
+	}
 	if u.pools != nil {
 		err = errors.Join(err, u.pools.Close())
 	}

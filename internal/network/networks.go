@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 
@@ -99,6 +100,10 @@ func Open(cfg Config) (*Networks, error) {
 	s.life, s.end = context.WithCancel(context.Background())
 	if s.cfg.Log == nil {
 		s.cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	// The processes' user gets through to the leases of its own networks.
+	if err := os.MkdirAll(cfg.LeaseDir, 0o711); err != nil {
+		return nil, fmt.Errorf("networks: %w", err)
 	}
 	for _, f := range []struct {
 		to   **store.Folder

@@ -24,6 +24,13 @@ type Paths struct {
 	PoolStateDir string
 	// ImagesDir is the folder of the storage pool "default".
 	ImagesDir string
+	// NetworkConfigDir holds the definitions of virtual networks.
+	NetworkConfigDir string
+	// NetworkStateDir holds what tells the active networks, and the folders
+	// of their processes.
+	NetworkStateDir string
+	// NetworkLeaseDir holds the DHCP leases of networks.
+	NetworkLeaseDir string
 	// LogDir holds NAME.log.
 	LogDir string
 	// UMLDir is the uml_dir that uml_mconsole looks into.
@@ -40,18 +47,21 @@ type Paths struct {
 func System(root string) Paths {
 	run := filepath.Join(root, "run/libvirt")
 	return Paths{
-		System:        true,
-		SocketDir:     run,
-		ConfigDir:     filepath.Join(root, "etc/libvirt/uml"),
-		StateDir:      filepath.Join(run, "uml"),
-		PoolConfigDir: filepath.Join(root, "etc/libvirt/uml/storage"),
-		PoolStateDir:  filepath.Join(run, "uml/storage"),
-		ImagesDir:     filepath.Join(root, "var/lib/libvirt/images"),
-		LogDir:        filepath.Join(root, "var/log/libvirt/uml"),
-		UMLDir:        filepath.Join(run, "uml-guest"),
-		CacheDir:      filepath.Join(root, "var/cache/libvirt/uml"),
-		ConfFile:      filepath.Join(root, "etc/libvirt/virtumld.conf"),
-		PIDFile:       filepath.Join(root, "run/virtumld.pid"),
+		System:           true,
+		SocketDir:        run,
+		ConfigDir:        filepath.Join(root, "etc/libvirt/uml"),
+		StateDir:         filepath.Join(run, "uml"),
+		PoolConfigDir:    filepath.Join(root, "etc/libvirt/uml/storage"),
+		PoolStateDir:     filepath.Join(run, "uml/storage"),
+		ImagesDir:        filepath.Join(root, "var/lib/libvirt/images"),
+		NetworkConfigDir: filepath.Join(root, "etc/libvirt/uml/networks"),
+		NetworkStateDir:  filepath.Join(run, "uml/networks"),
+		NetworkLeaseDir:  filepath.Join(root, "var/lib/libvirt/uml/networks"),
+		LogDir:           filepath.Join(root, "var/log/libvirt/uml"),
+		UMLDir:           filepath.Join(run, "uml-guest"),
+		CacheDir:         filepath.Join(root, "var/cache/libvirt/uml"),
+		ConfFile:         filepath.Join(root, "etc/libvirt/virtumld.conf"),
+		PIDFile:          filepath.Join(root, "run/virtumld.pid"),
 	}
 }
 
@@ -65,17 +75,20 @@ func Session(getenv func(string) string) Paths {
 	run := orElse(getenv("XDG_RUNTIME_DIR"), cache)
 	rundir := filepath.Join(run, "libvirt")
 	return Paths{
-		SocketDir:     rundir,
-		ConfigDir:     filepath.Join(config, "libvirt/uml"),
-		StateDir:      filepath.Join(rundir, "uml/run"),
-		PoolConfigDir: filepath.Join(config, "libvirt/uml/storage"),
-		PoolStateDir:  filepath.Join(rundir, "uml/storage"),
-		ImagesDir:     filepath.Join(data, "libvirt/images"),
-		LogDir:        filepath.Join(cache, "libvirt/uml/log"),
-		UMLDir:        filepath.Join(home, ".uml"),
-		CacheDir:      filepath.Join(cache, "libvirt/uml"),
-		ConfFile:      filepath.Join(config, "libvirt/virtumld.conf"),
-		PIDFile:       filepath.Join(rundir, "virtumld.pid"),
+		SocketDir:        rundir,
+		ConfigDir:        filepath.Join(config, "libvirt/uml"),
+		StateDir:         filepath.Join(rundir, "uml/run"),
+		PoolConfigDir:    filepath.Join(config, "libvirt/uml/storage"),
+		PoolStateDir:     filepath.Join(rundir, "uml/storage"),
+		ImagesDir:        filepath.Join(data, "libvirt/images"),
+		NetworkConfigDir: filepath.Join(config, "libvirt/uml/networks"),
+		NetworkStateDir:  filepath.Join(rundir, "uml/networks"),
+		NetworkLeaseDir:  filepath.Join(data, "libvirt/uml/networks"),
+		LogDir:           filepath.Join(cache, "libvirt/uml/log"),
+		UMLDir:           filepath.Join(home, ".uml"),
+		CacheDir:         filepath.Join(cache, "libvirt/uml"),
+		ConfFile:         filepath.Join(config, "libvirt/virtumld.conf"),
+		PIDFile:          filepath.Join(rundir, "virtumld.pid"),
 	}
 }
 

@@ -84,6 +84,7 @@ func prepare(t testing.TB, id Identity) *Daemon {
 		d.args = []string{"--root", dir}
 		d.Socket = filepath.Join(dir, "run/libvirt/virtumld-sock")
 		d.URI = "uml+unix:///system?socket=" + d.Socket
+		d.hadDefaultNetwork()
 		return d
 	}
 	for name, variable := range map[string]string{"run": "XDG_RUNTIME_DIR", "config": "XDG_CONFIG_HOME", "cache": "XDG_CACHE_HOME"} {
@@ -96,6 +97,7 @@ func prepare(t testing.TB, id Identity) *Daemon {
 	}
 	d.Socket = filepath.Join(dir, "run/libvirt/virtumld-sock")
 	d.URI = "uml:///session"
+	d.hadDefaultNetwork()
 	return d
 }
 
@@ -225,6 +227,7 @@ func (d *Daemon) cleanUp() {
 		d.t.Errorf("guest %q is still running at the end of the test", name)
 		d.Virsh("destroy", name)
 	}
+	d.endNetworks()
 	d.Stop()
 	d.checkLogs()
 	if d.t.Failed() {

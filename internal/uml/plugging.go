@@ -81,7 +81,7 @@ func (m *Machine) plugging(ctx context.Context, o owner, n domxml.Interface, joi
 	own.Name = o.name + " " + i.String()
 	own.Dir = filepath.Join(m.Paths.Guest(o.uuid), "net-"+i.String())
 	own.Parent = true
-	if m.User != nil && own.Tap == nil {
+	if m.User != nil {
 		own.User = &netd.User{UID: m.User.UID, GID: m.User.GID}
 	}
 	i.Own = own

@@ -2,6 +2,7 @@ package guests
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -39,6 +40,13 @@ func (p *pair) configure(shell *testkit.Shell, ip string) {
 	shell.Run("ip addr flush dev vec0; ip addr add " + ip + "/24 dev vec0 && ip link set vec0 up")
 }
 
+// again is a running guest's shell once more.
+func again(d *testkit.Daemon, name string) *testkit.Shell {
+	console := d.Console(name)
+	console.Knock()
+	return d.ShellOn(console)
+}
+
 // meets waits until a guest reaches an address: a network that has just come
 // back needs a moment.
 func meets(shell *testkit.Shell, ip string) {
@@ -59,8 +67,8 @@ func TestInterfaceLives(t *testing.T) {
 		})
 		t.Run("daemon killed", func(t *testing.T) {
 			d.Kill()
-			meets(p.one, secondIP)
 			d.Start()
+			p.one, p.two = again(d, "one"), again(d, "two")
 			meets(p.two, firstIP)
 		})
 		t.Run("network killed", p.networkKilled)
@@ -137,12 +145,41 @@ func TestInterfaceHotplug(t *testing.T) {
 		if got := d.OK("domiflist", "vm"); !strings.Contains(got, mac) {
 			t.Errorf("after a restart of the daemon the interfaces are\n%s", got)
 		}
-		shell = d.Shell("vm")
+		shell = again(d, "vm")
 		shell.Send("reboot -f\n")
 		shell.Expect("(?s)Linux version.*" + testkit.Prompt)
 		shell.Run("ip link set vec0 up && ip link set vec0 down")
 		d.OK("detach-device", "vm", document)
 		shell.Fail("ip link show vec0")
+	})
+}
+
+// Without namespaces the supervisor ends the guest's processes one by one, and
+// not the networks'; with a supervisor that is killed they end, too.
+func TestInterfaceWithoutNamespaces(t *testing.T) {
+	testkit.Each(t, func(t *testing.T, d *testkit.Daemon) {
+		d.Stop()
+		configuration := "config/libvirt/virtumld.conf"
+		if d.Identity() == testkit.Root {
+			configuration = "etc/libvirt/virtumld.conf"
+		}
+		d.File(configuration, "contain = \"off\"\n")
+		d.Start()
+		p := bootPair(t, d)
+		meets(p.one, secondIP)
+		network := d.NetworkPIDs("two")
+		p.two.Send("reboot -f\n")
+		p.two.Expect("(?s)Linux version.*" + testkit.Prompt)
+		p.configure(p.two, secondIP)
+		meets(p.one, secondIP)
+		if got := d.NetworkPIDs("two"); !slices.Equal(got, network) {
+			t.Errorf("after a reboot the network process is %v, before it was %v", got, network)
+		}
+		if err := syscall.Kill(d.SupervisorPID("two"), syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		testkit.AwaitEnd(t, network[0])
+		d.OK("destroy", "one")
 	})
 }
 
@@ -156,6 +193,11 @@ func TestInterfaceRefused(t *testing.T) {
 			"taken":  {listen, fmt.Sprint(port)},
 			"no-net": {`<interface type='network'><source network='no-such-net'/></interface>`, "no-such-net"},
 			"no-br":  {`<interface type='bridge'><source bridge='no-such-br'/></interface>`, "no-such-br"},
+		}
+		if d.Identity() != testkit.Root {
+			c := refused["no-br"]
+			c.want = "an administrator can make a tap for this user"
+			refused["no-br"] = c
 		}
 		for name, c := range refused {
 			d.Define(d.XML(testkit.Guest{Name: name, Disk: d.Rootfs(name + ".img"), Devices: c.device}))

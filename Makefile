@@ -12,10 +12,12 @@ FUZZTIME ?= 10s
 
 all: build
 
-# Two static binaries: the daemon, and the tool for images and guests.
+# Static binaries: the daemon, the tool for images and guests, and the init that
+# the tool puts into images.
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/virtumld ./cmd/virtumld
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/virtuml ./cmd/virtuml
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/virtuml-init ./cmd/virtuml-init
 
 setup:
 	@scripts/setup.sh demo

@@ -44,7 +44,7 @@ func build(t *testing.T) {
 	t.Helper()
 	shared.once.Do(func() {
 		cmd := exec.Command("sh", "-euc", `
-			CGO_ENABLED=0 go build -o "$1/virtuml" ./cmd/virtuml
+			CGO_ENABLED=0 go build -o "$1" ./cmd/virtuml ./cmd/virtuml-init
 			tree="$1/tree"
 			mkdir -p "$tree/bin" "$tree/etc" "$tree/.virtuml"
 			cp "$1/virtuml" "$tree/.virtuml/init"

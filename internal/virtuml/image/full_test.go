@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"virtumld/internal/testkit"
+	"virtumld/internal/virtuml/locate"
 )
 
 // An import that does not fit on the pool's disk leaves nothing, whether the
@@ -41,7 +42,7 @@ func TestFullPool(t *testing.T) {
 		}
 		wantFiles(t, folder, "")
 	}
-	p, err := openPool(t.Context(), place{"uml+unix:///system?socket=" + d.Socket, "images"})
+	p, err := openPool(t.Context(), locate.Place{URI: "uml+unix:///system?socket=" + d.Socket, Pool: "images"})
 	if err != nil {
 		t.Fatal(err)
 	}

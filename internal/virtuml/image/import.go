@@ -33,7 +33,7 @@ type job struct {
 	json          bool
 	options       rootfs.Options
 	out, log      io.Writer
-	init          string // the guest's init; "" is this program
+	init          string // the guest's init; "" is the one that is installed
 }
 
 func (j *job) run(ctx context.Context) error {
@@ -183,11 +183,11 @@ func (j *job) complete(w *ext4img.Writer, m rootfs.Metadata) error {
 	return w.Add(&tar.Header{Typeflag: tar.TypeChar, Name: "dev/console", Mode: 0o600, Devmajor: 5, Devminor: 1, ModTime: now}, nil)
 }
 
-// addInit copies this program into the image.
+// addInit copies the guest's init into the image.
 func (j *job) addInit(w *ext4img.Writer, now time.Time) error {
 	program := j.init
 	if program == "" {
-		program = "/proc/self/exe"
+		program = findInit()
 	}
 	f, err := os.Open(program)
 	if err != nil {
@@ -205,6 +205,26 @@ func (j *job) addInit(w *ext4img.Writer, now time.Time) error {
 		return nil
 	}
 	return w.Add(&tar.Header{Typeflag: tar.TypeSymlink, Name: "sbin/init", Linkname: rootfs.InitPath, ModTime: now}, nil)
+}
+
+// findInit is the program virtuml-init beside this one, or in the folder lib
+// beside its own. Where only virtuml is installed it is this program, which can
+// do the same, but takes guests longer to load.
+func findInit() string {
+	const self = "/proc/self/exe"
+	program, err := os.Readlink(self)
+	if err != nil {
+		return self
+	}
+	folder := filepath.Dir(program)
+	for _, candidate := range []string{
+		filepath.Join(folder, "virtuml-init"), filepath.Join(folder, "../lib/virtumld/virtuml-init"),
+	} {
+		if info, err := os.Stat(candidate); err == nil && info.Mode().IsRegular() {
+			return candidate
+		}
+	}
+	return self
 }
 
 // emptyLists has [] written in place of null.

@@ -59,22 +59,30 @@ func runHelper(helper, bridge string) (int, error) {
 	}
 	ours, theirs := os.NewFile(uintptr(pair[0]), "helper"), os.NewFile(uintptr(pair[1]), "helper")
 	defer ours.Close()
-	defer theirs.Close()
-
-	ctx, cancel := context.WithTimeout(context.Background(), helperTime)
-	defer cancel()
-	var stderr bytes.Buffer
-	// The descriptor is the first after the standard ones.
-	cmd := exec.CommandContext(ctx, helper, "--br="+bridge, "--fd=3")
-	cmd.ExtraFiles, cmd.Stderr = []*os.File{theirs}, &stderr
-	if err := cmd.Run(); err != nil {
-		return -1, failed(err, "%s: failed to communicate with bridge helper: %s", helper, strings.TrimSpace(stderr.String()))
+	err = askHelper(helper, bridge, theirs)
+	theirs.Close() // so that ours ends where the helper sent nothing
+	if err != nil {
+		return -1, err
 	}
 	fd, err := receive(ours)
 	if err != nil {
 		return -1, failed(err, "%s: failed to retrieve file descriptor for interface", helper)
 	}
 	return fd, nil
+}
+
+// askHelper runs the helper, which sends the descriptor over socket.
+func askHelper(helper, bridge string, socket *os.File) error {
+	ctx, cancel := context.WithTimeout(context.Background(), helperTime)
+	defer cancel()
+	var stderr bytes.Buffer
+	// The descriptor is the first after the standard ones.
+	cmd := exec.CommandContext(ctx, helper, "--br="+bridge, "--fd=3")
+	cmd.ExtraFiles, cmd.Stderr = []*os.File{socket}, &stderr
+	if err := cmd.Run(); err != nil {
+		return failed(err, "%s: failed to communicate with bridge helper: %s", helper, strings.TrimSpace(stderr.String()))
+	}
+	return nil
 }
 
 // receive takes the one descriptor that was sent over the socket. The sender

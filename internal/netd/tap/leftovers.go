@@ -16,12 +16,12 @@ import (
 const aliasFormat = "virtumld:%d:%d"
 
 // ownAlias is the mark of this process's devices.
-func ownAlias() string {
+func ownAlias() (string, error) {
 	id, err := process.Of(os.Getpid())
 	if err != nil {
-		id.PID = os.Getpid() // the mark then is of a process that never was
+		return "", err
 	}
-	return fmt.Sprintf(aliasFormat, id.PID, id.Start)
+	return fmt.Sprintf(aliasFormat, id.PID, id.Start), nil
 }
 
 // removeLeftovers removes the macvtaps of processes that were killed. What

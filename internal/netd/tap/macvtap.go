@@ -30,13 +30,25 @@ func openMacvtap(cfg Config) (*device, error) {
 		return nil, err
 	}
 	remove := func() error { return removeLink(link) }
-	if err := netlink.LinkSetAlias(link, ownAlias()); err != nil {
-		return nil, errors.Join(failed(err, "cannot mark the device %s", link.Attrs().Name), remove())
+	if err := mark(link); err != nil {
+		return nil, errors.Join(err, remove())
 	}
 	if err := SetLink(link.Attrs().Name, !cfg.Down); err != nil {
 		return nil, errors.Join(err, remove())
 	}
 	return attachMacvtap(link, remove)
+}
+
+// mark says whose the device is, for removeLeftovers.
+func mark(link netlink.Link) error {
+	alias, err := ownAlias()
+	if err == nil {
+		err = netlink.LinkSetAlias(link, alias)
+	}
+	if err != nil {
+		return failed(err, "cannot mark the device %s", link.Attrs().Name)
+	}
+	return nil
 }
 
 func addMacvtap(cfg Config) (netlink.Link, error) {

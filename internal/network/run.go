@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	libvirt "github.com/digitalocean/go-libvirt"
@@ -125,7 +126,13 @@ func (s *Networks) startProcess(ctx context.Context, n *network, def *networkxml
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("network '%s': %w", n.spec.Name, err)
 	}
-	return s.cfg.Processes.Start(ctx, s.process(def))
+	process := s.process(def)
+	if process.Gateway != nil {
+		if err := os.MkdirAll(filepath.Dir(process.Gateway.LeaseFile), 0o700); err != nil {
+			return nil, failf(libvirt.ErrSystemError, "cannot make the folder of the leases of network '%s': %w", def.Name, err)
+		}
+	}
+	return s.cfg.Processes.Start(ctx, process)
 }
 
 // Destroy makes an active network inactive; a transient one is gone then. Its

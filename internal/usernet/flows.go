@@ -71,9 +71,7 @@ func (f *flows) handleUDP(id stack.TransportEndpointID, packet *stack.PacketBuff
 		f.gateway.refuse(quote(packet), prohibited)
 		return true
 	}
-	view := packet.Data().AsRange().ToView()
-	defer view.Release()
-	f.send(flowKey{guest: from, peer: to}, sender(packet), quote(packet), view.AsSlice())
+	f.send(flowKey{guest: from, peer: to}, sender(packet), quote(packet), packet.Data().AsRange().ToSlice())
 	return true
 }
 

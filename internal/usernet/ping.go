@@ -84,9 +84,7 @@ func (g *Gateway) handleEcho4(id stack.TransportEndpointID, packet *stack.Packet
 	if len(message) < header.ICMPv4MinimumSize || message.Type() != header.ICMPv4Echo || v.isGateway(to) {
 		return true
 	}
-	view := packet.Data().AsRange().ToView()
-	defer view.Release()
-	whole := append(append([]byte(nil), message...), view.AsSlice()...)
+	whole := append(append([]byte(nil), message...), packet.Data().AsRange().ToSlice()...)
 	g.ping(netAddr(id.RemoteAddress), to, sender(packet), quote(packet), whole)
 	return true
 }

@@ -89,10 +89,8 @@ func (s *services) takeDHCP(from, to netip.AddrPort, packet *stack.PacketBuffer)
 	s.mu.Lock()
 	requests := s.requests
 	s.mu.Unlock()
-	view := packet.Data().AsRange().ToView()
-	defer view.Release()
 	select {
-	case requests <- request{from: from, packet: append([]byte(nil), view.AsSlice()...)}:
+	case requests <- request{from: from, packet: packet.Data().AsRange().ToSlice()}:
 	default: // none, or it is behind: clients ask again
 	}
 	return requests != nil || all

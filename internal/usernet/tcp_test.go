@@ -35,7 +35,7 @@ func TestTCPCarriesDataBothWaysWithHalfClose(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			data := noise(20 << 20)
+			data := noise(4 << 20)
 			var sent sync.WaitGroup
 			sent.Go(func() {
 				conn.Write(data)

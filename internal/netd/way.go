@@ -22,8 +22,12 @@ type gateway interface {
 }
 
 // newGateway makes a gateway.
-func newGateway(usernet.Config, func(string, ...any)) (gateway, error) {
-	return nil, failed(libvirt.ErrInternalError, "gateways are still to be written")
+func newGateway(config usernet.Config, log func(string, ...any)) (gateway, error) {
+	g, err := usernet.New(config, log)
+	if err != nil {
+		return nil, err
+	}
+	return g, nil
 }
 
 // wayOut is how frames leave the network: by a gateway, a tap or a socket, or

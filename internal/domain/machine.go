@@ -31,6 +31,7 @@ type Machine interface {
 	// DiskInfo tells the sizes of the image behind def's disk called name:
 	// its target or the path of its source.
 	DiskInfo(ctx context.Context, def *domxml.Definition, name string) (DiskInfo, error)
+	Networking
 }
 
 // DiskInfo are the sizes of a disk in bytes: what the guest sees, what the

@@ -14,7 +14,8 @@ import (
 	"virtumld/internal/virerr"
 )
 
-// Plug is a Guest whose interfaces can be changed while it runs.
+// Plug is a Guest whose interfaces can be changed while it runs: any but one
+// that somebody started by hand.
 type Plug interface {
 	// AttachInterface gives the guest n, which is one of def's.
 	AttachInterface(ctx context.Context, def *domxml.Definition, n domxml.Interface) error
@@ -33,7 +34,8 @@ func plugOf(guest Guest) (Plug, error) {
 		"the interfaces of a guest that was started by hand cannot be changed while it runs")
 }
 
-// Networking is a Machine that knows what happens on guests' interfaces.
+// Networking is the part of a Machine that knows what happens on guests'
+// interfaces.
 type Networking interface {
 	// InterfaceStats are the counters of the interfaces of def's running
 	// guest, by alias. Those that cannot be told are left out.
@@ -50,10 +52,7 @@ func (d *Domain) InterfaceStats(ctx context.Context) (map[string]netswitch.Count
 	if v.Live == nil {
 		return nil, ErrNotRunning()
 	}
-	if m, ok := d.list.machine.(Networking); ok {
-		return m.InterfaceStats(ctx, v.Live)
-	}
-	return nil, nil
+	return d.list.machine.InterfaceStats(ctx, v.Live)
 }
 
 // InterfaceAddresses are the addresses of the running guest's interfaces, by
@@ -63,10 +62,7 @@ func (d *Domain) InterfaceAddresses(ctx context.Context, source AddressSource) (
 	if v.Live == nil {
 		return nil, ErrNotRunning()
 	}
-	if m, ok := d.list.machine.(Networking); ok {
-		return m.InterfaceAddresses(ctx, v.Live, source)
-	}
-	return nil, nil
+	return d.list.machine.InterfaceAddresses(ctx, v.Live, source)
 }
 
 // named gives the interfaces of a guest that is about to run their names on

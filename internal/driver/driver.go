@@ -25,8 +25,5 @@ type Driver struct {
 
 // New makes the driver of one instance.
 func New(domains *domain.List, bus *domain.Bus, pools storage.Manager, networks network.Manager, host HostView, p paths.Paths, log *slog.Logger) *Driver {
-	if networks == nil {
-		networks = noNetworks{}
-	}
 	return &Driver{domains: domains, bus: bus, storage: pools, networks: networks, host: host, paths: p, log: log}
 }

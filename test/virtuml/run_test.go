@@ -64,7 +64,7 @@ func TestRunFails(t *testing.T) {
 		folder := prepare(t, d)
 		for want, args := range map[string][]string{
 			"nosuch.img":                {"--rm", "nosuch.img"},
-			"interface":                 {"--rm", "--net", "user", "bb.img"},
+			"use none or user":          {"--rm", "--net", "bridge", "bb.img"},
 			"add --net user":            {"-p", "8080:80", "bb.img"},
 			"--memory":                  {"-m", "lots", "bb.img"},
 			"no such file or directory": {"-v", "/no/such/folder:/data", "bb.img"},

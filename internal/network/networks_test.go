@@ -429,3 +429,23 @@ func TestDamagedFiles(t *testing.T) {
 	_, err := i.Find(spec)
 	must(t, err)
 }
+
+// What somebody has written into a definition's file by hand is checked before
+// it starts.
+func TestHandmadeFiles(t *testing.T) {
+	i, ctx := open(t), t.Context()
+	for name, content := range map[string]string{
+		"bare":  nat("10.1.0"),
+		"route": "<forward mode='route'/><bridge name='b'/><ip address='10.2.0.1' prefix='24'/>",
+		"fine":  "<bridge name='c'/>" + nat("10.3.0"),
+	} {
+		must(t, os.WriteFile(filepath.Join(i.dir, "config", name+".xml"), []byte(document(name, content)), 0o600))
+	}
+	i.reopen()
+	refused(t, i.Start(ctx, network.Spec{Name: "bare"}), libvirt.ErrInternalError, "network 'bare' has no bridge name defined")
+	refused(t, i.Start(ctx, network.Spec{Name: "route"}), libvirt.ErrConfigUnsupported, "forward mode 'route' is not available")
+	must(t, i.Start(ctx, network.Spec{Name: "fine"}))
+	if p := i.host.one(t); p.Gateway.MAC == "" {
+		t.Error("the gateway has no address")
+	}
+}

@@ -147,6 +147,7 @@ func (s *Networks) adopt(def *networkxml.Network, live bool) {
 		return
 	}
 	n.hidden = false
+	def.SetMAC() // of a file without one
 	if live {
 		n.live = def
 	} else {

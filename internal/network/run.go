@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	libvirt "github.com/digitalocean/go-libvirt"
@@ -30,7 +31,21 @@ func (s *Networks) Start(ctx context.Context, spec Spec) error {
 	if active {
 		return failf(libvirt.ErrOperationInvalid, "network is already active")
 	}
+	if err := checkLoaded(def); err != nil {
+		return err
+	}
 	return s.bringUp(ctx, n, def)
+}
+
+// checkLoaded refuses what somebody has written into a file by hand.
+func checkLoaded(def *networkxml.Network) error {
+	if err := check(def); err != nil {
+		return err
+	}
+	if def.Forward.Mode.Virtual() && (def.Bridge.Name == "" || strings.Contains(def.Bridge.Name, "%d")) {
+		return failf(libvirt.ErrInternalError, "network '%s' has no bridge name defined", def.Name)
+	}
+	return nil
 }
 
 // Create starts a network that is gone when it is destroyed; one that is

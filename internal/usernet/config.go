@@ -5,6 +5,12 @@
 // Ethernet frames. It knows nothing of libvirt or of guests' processes.
 //
 // Nothing of it reaches the host's loopback addresses on a guest's behalf.
+//
+// It is made of gVisor's stack itself, not of github.com/containers/
+// gvisor-tap-vsock, which is too: that one's link and forwarders know IPv4
+// only, have no bound on what a guest may open, let guests connect to the
+// host's loopback, pass no reset on, and would add an older stack and
+// dependencies of virtual machines' tools.
 package usernet
 
 import (

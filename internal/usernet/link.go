@@ -122,9 +122,23 @@ func (l *link) Write(frame []byte) (int, error) {
 	return len(frame), nil
 }
 
+// headerRoom is more than the headers of most frames take.
+const headerRoom = 128
+
+// copyIn copies a frame, with the headers in a part of their own: the stack
+// copies the whole part that a header is in, for each packet.
+func copyIn(frame []byte) buffer.Buffer {
+	if len(frame) <= 2*headerRoom {
+		return buffer.MakeWithData(frame)
+	}
+	out := buffer.MakeWithData(frame[:headerRoom])
+	out.Append(buffer.NewViewWithData(frame[headerRoom:]))
+	return out
+}
+
 // deliver hands a frame that receive has let pass to the stack.
 func deliver(frame []byte, dispatcher stack.NetworkDispatcher) {
-	packet := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(frame)})
+	packet := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: copyIn(frame)})
 	defer packet.DecRef()
 	packet.LinkHeader().Consume(header.EthernetMinimumSize)
 	eth := header.Ethernet(frame)

@@ -18,7 +18,7 @@ func (c *Conn) NetworkListAllPorts(ctx context.Context, a *libvirt.NetworkListAl
 	if err := checkNetworkFlags(a.Flags, 0, "virNetworkListAllPorts"); err != nil {
 		return nil, err
 	}
-	ports, err := c.driver.networks.Ports(ctx, networkSpec(a.OptNetwork))
+	ports, err := c.ports(ctx, a.OptNetwork)
 	if err != nil {
 		return nil, err
 	}
@@ -32,6 +32,18 @@ func (c *Conn) NetworkListAllPorts(ctx context.Context, a *libvirt.NetworkListAl
 	return ret, nil
 }
 
+// ports are the ports of an active network.
+func (c *Conn) ports(ctx context.Context, n libvirt.Network) ([]network.Port, error) {
+	v, err := c.driver.networks.Find(networkSpec(n))
+	if err != nil {
+		return nil, err
+	}
+	if !v.Active {
+		return nil, virerr.In(virerr.Network, libvirt.ErrOperationInvalid, "network '%s' is not active", v.Name)
+	}
+	return c.driver.networks.Ports(ctx, v.Spec)
+}
+
 // portObject is what clients hold of a port.
 func portObject(p network.Port) libvirt.NetworkPort {
 	return libvirt.NetworkPort{Net: networkObject(p.Network), UUID: libvirt.UUID(p.UUID)}
@@ -39,7 +51,7 @@ func portObject(p network.Port) libvirt.NetworkPort {
 
 // port finds a port of a network.
 func (c *Conn) port(ctx context.Context, n libvirt.Network, id libvirt.UUID) (network.Port, error) {
-	ports, err := c.driver.networks.Ports(ctx, networkSpec(n))
+	ports, err := c.ports(ctx, n)
 	if err != nil {
 		return network.Port{}, err
 	}

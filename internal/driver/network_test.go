@@ -410,6 +410,10 @@ func TestNetworkRefuses(t *testing.T) {
 			_, err := c.NetworkLookupByUUID(ctx, &libvirt.NetworkLookupByUUIDArgs{})
 			return err
 		}},
+		{"network 'off' is not active", libvirt.ErrOperationInvalid, func() error {
+			_, err := c.NetworkListAllPorts(ctx, &libvirt.NetworkListAllPortsArgs{OptNetwork: networkObject(f.views[1].Spec)})
+			return err
+		}},
 		{"Network port with UUID 00000000-0000-0000-0000-000000000000 does not exist", libvirt.ErrNoNetworkPort, func() error {
 			_, err := c.NetworkPortGetXMLDesc(ctx, &libvirt.NetworkPortGetXMLDescArgs{Port: port})
 			return err

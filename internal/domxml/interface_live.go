@@ -71,16 +71,3 @@ func (d *Definition) WithPorts(name func(prefix string) string) *Definition {
 	}
 	return &next
 }
-
-// WithBridge returns d with the name of the bridge that the interface of that
-// alias is joined to by its network.
-func (d *Definition) WithBridge(alias, bridge string) *Definition {
-	next := *d
-	next.Interfaces = slices.Clone(d.Interfaces)
-	for i := range next.Interfaces {
-		if next.Interfaces[i].Alias == alias {
-			next.Interfaces[i].Bridge = bridge
-		}
-	}
-	return &next
-}

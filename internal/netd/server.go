@@ -50,7 +50,7 @@ func (s *server) open() error {
 		if err := handOver(s.spec); err != nil {
 			return err
 		}
-		if err := become(s.spec.User, s.spec.Tap != nil); err != nil {
+		if err := become(s.spec.User, s.spec.ownsDevice()); err != nil {
 			return err
 		}
 	}

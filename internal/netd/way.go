@@ -43,6 +43,9 @@ type wayOut struct {
 	port *netswitch.Port
 }
 
+// ownsDevice says that the network has a device of the host that it may change.
+func (s *Spec) ownsDevice() bool { return s.Tap != nil && !s.Tap.Keep }
+
 // openDevice opens what needs privileges.
 func (w *wayOut) openDevice(spec *Spec) error {
 	if spec.Tap == nil {
@@ -93,8 +96,8 @@ func uplink(spec *Spec, name string) netswitch.PortConfig {
 	return netswitch.PortConfig{Name: name, Uplink: true, In: spec.Inbound, Out: spec.Outbound}
 }
 
-// configure changes the gateway's settings and the shape; the kind of way out
-// stays.
+// configure changes the gateway's settings, the device's link and the shape; the
+// kind of way out stays.
 func (w *wayOut) configure(spec *Spec) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -103,6 +106,11 @@ func (w *wayOut) configure(spec *Spec) error {
 	}
 	if w.gateway != nil {
 		if err := w.gateway.Configure(*spec.Gateway); err != nil {
+			return err
+		}
+	}
+	if spec.ownsDevice() && w.tapName != "" {
+		if err := tap.SetLink(w.tapName, !spec.Tap.Down); err != nil {
 			return err
 		}
 	}

@@ -58,14 +58,14 @@ func (o *guest) ping(to netip.Addr, size int) error {
 	return nil
 }
 
-// refusals counts down with the next ICMP error that the guest gets.
+// refusals is closed with the next ICMP error about an ICMP packet.
 func (o *guest) refusals() <-chan struct{} {
 	got := make(chan struct{})
 	var once sync.Once
 	o.onFrame.Store(&frameHook{func(frame []byte) {
 		ip := header.IPv4(frame[header.EthernetMinimumSize:])
-		v4 := header.Ethernet(frame).Type() == header.IPv4ProtocolNumber && ip.Protocol() == 1 && ip[header.IPv4MinimumSize] == byte(header.ICMPv4DstUnreachable)
-		v6 := header.Ethernet(frame).Type() == header.IPv6ProtocolNumber && ip[6] == uint8(header.ICMPv6ProtocolNumber) && ip[header.IPv6MinimumSize] == byte(header.ICMPv6DstUnreachable)
+		v4 := header.Ethernet(frame).Type() == header.IPv4ProtocolNumber && ip.Protocol() == 1 && ip[header.IPv4MinimumSize] == byte(header.ICMPv4DstUnreachable) && ip[header.IPv4MinimumSize+8+9] == 1
+		v6 := header.Ethernet(frame).Type() == header.IPv6ProtocolNumber && ip[6] == uint8(header.ICMPv6ProtocolNumber) && ip[header.IPv6MinimumSize] == byte(header.ICMPv6DstUnreachable) && ip[header.IPv6MinimumSize+8+6] == uint8(header.ICMPv6ProtocolNumber)
 		if v4 || v6 {
 			once.Do(func() { close(got) })
 		}

@@ -7,10 +7,10 @@
 // Nothing of it reaches the host's loopback addresses on a guest's behalf.
 //
 // It is made of gVisor's stack itself, not of github.com/containers/
-// gvisor-tap-vsock, which is too: that one's link and forwarders know IPv4
-// only, have no bound on what a guest may open, let guests connect to the
-// host's loopback, pass no reset on, and would add an older stack and
-// dependencies of virtual machines' tools.
+// gvisor-tap-vsock, which is too: the forwarders of that one (v0.8.9) refuse
+// link-local destinations only, take ten connection attempts at a time from
+// all guests together and bound nothing else, and its link hands the stack one
+// packet at a time without segmentation offload.
 package usernet
 
 import (

@@ -2,14 +2,8 @@ package network
 
 import (
 	"context"
-	"errors"
-	"io/fs"
-	"os"
-
-	libvirt "github.com/digitalocean/go-libvirt"
 
 	"virtumld/internal/networkxml"
-	"virtumld/internal/store"
 )
 
 const (
@@ -33,19 +27,6 @@ const defaultDocument = `<network>
 </network>
 `
 
-// hadDefault reports whether the marker is there.
-func (s *Networks) hadDefault() (bool, error) {
-	path := s.config.Join(defaultMarker)
-	_, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, failf(libvirt.ErrSystemError, "cannot look for '%s': %w", path, err)
-	}
-	return true, nil
-}
-
 // makeDefault makes the network "default" unless the instance has had one. The
 // marker comes last: whoever finds a network "default" without it finishes what
 // was interrupted. The host's networks do not matter: this one is in user
@@ -54,7 +35,7 @@ func (s *Networks) makeDefault(ctx context.Context) error {
 	if s.cfg.NoDefault {
 		return nil
 	}
-	if made, err := s.hadDefault(); err != nil || made {
+	if made, err := s.files.Marked(defaultMarker); err != nil || made {
 		return err
 	}
 	spec := Spec{Name: defaultName}
@@ -70,5 +51,5 @@ func (s *Networks) makeDefault(ctx context.Context) error {
 	if err := s.SetAutostart(ctx, spec, true); err != nil {
 		return err
 	}
-	return system(s.config.Replace(defaultMarker, nil, store.Durable))
+	return s.files.Mark(defaultMarker)
 }

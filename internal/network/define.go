@@ -10,7 +10,6 @@ import (
 	libvirt "github.com/digitalocean/go-libvirt"
 
 	"virtumld/internal/networkxml"
-	"virtumld/internal/store"
 )
 
 // place finds the network that def belongs to, or makes a hidden one; mu is
@@ -34,7 +33,7 @@ func (s *Networks) place(def *networkxml.Network) (*network, error) {
 // admit is place, takes the network's turn and completes def. The caller calls
 // done, which removes the network again when it is still hidden.
 func (s *Networks) admit(ctx context.Context, def *networkxml.Network) (n *network, done func(), err error) {
-	if _, err := fileOf(def.Name); err != nil {
+	if err := s.files.CheckName(def.Name); err != nil {
 		return nil, nil, err
 	}
 	devices, err := hostDevices()
@@ -199,7 +198,7 @@ func (s *Networks) Undefine(ctx context.Context, spec Spec) error {
 	if !persistent {
 		return failf(libvirt.ErrOperationInvalid, "can't undefine transient network")
 	}
-	if err := s.removeConfig(n.spec.Name); err != nil {
+	if err := s.files.RemoveConfig(n.spec.Name); err != nil {
 		return err
 	}
 	if !active {
@@ -228,17 +227,8 @@ func (s *Networks) SetAutostart(ctx context.Context, spec Spec, on bool) error {
 	if !persistent {
 		return failf(libvirt.ErrOperationInvalid, "cannot set autostart for transient network")
 	}
-	file, err := fileOf(n.spec.Name)
-	if err != nil {
+	if err := s.files.SetAutostart(n.spec.Name, on); err != nil {
 		return err
-	}
-	if on {
-		err = s.autostart.Link(s.config.Join(file), file, store.Durable)
-	} else {
-		err = s.autostart.Remove(file, store.Durable)
-	}
-	if err != nil {
-		return system(err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

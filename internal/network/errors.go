@@ -26,11 +26,3 @@ func errNoNetwork(s Spec) error {
 func errInactive(name string) error {
 	return failf(libvirt.ErrOperationInvalid, "network '%s' is not active", name)
 }
-
-// system is for what the operating system has refused.
-func system(err error) error {
-	if err == nil {
-		return nil
-	}
-	return failf(libvirt.ErrSystemError, "%w", err)
-}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"sync"
 
 	"github.com/google/uuid"
@@ -43,8 +42,8 @@ type Config struct {
 // mu guards everything in memory and is never held over I/O. Work on one
 // network's files and process takes the network's turn, one at a time.
 type Networks struct {
-	cfg                      Config
-	config, autostart, state *store.Folder
+	cfg   Config
+	files *store.Definitions
 
 	// life ends with Close, and with it what watches the processes.
 	life     context.Context
@@ -105,19 +104,11 @@ func Open(cfg Config) (*Networks, error) {
 	if err := os.MkdirAll(cfg.LeaseDir, 0o711); err != nil {
 		return nil, fmt.Errorf("networks: %w", err)
 	}
-	for _, f := range []struct {
-		to   **store.Folder
-		path string
-	}{
-		{&s.config, cfg.ConfigDir},
-		{&s.autostart, filepath.Join(cfg.ConfigDir, "autostart")},
-		{&s.state, cfg.StateDir},
-	} {
-		opened, err := store.OpenFolder(f.path)
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("networks: %w", err), s.Close())
-		}
-		*f.to = opened
+	var err error
+	s.files, err = store.OpenDefinitions(kind, cfg.ConfigDir, cfg.StateDir)
+	if err != nil {
+		s.end()
+		return nil, err
 	}
 	return s, nil
 }
@@ -126,13 +117,7 @@ func Open(cfg Config) (*Networks, error) {
 func (s *Networks) Close() error {
 	s.end()
 	s.watching.Wait()
-	var errs []error
-	for _, f := range []*store.Folder{s.config, s.autostart, s.state} {
-		if f != nil {
-			errs = append(errs, f.Close())
-		}
-	}
-	return errors.Join(errs...)
+	return s.files.Close()
 }
 
 // take waits for the turn of the network that spec picks; the caller calls

@@ -6,66 +6,28 @@ import (
 	"os"
 	"path/filepath"
 
-	libvirt "github.com/digitalocean/go-libvirt"
-
 	"virtumld/internal/networkxml"
 	"virtumld/internal/store"
+	"virtumld/internal/virerr"
 )
 
-// notice is the comment at the head of each definition, for whoever opens the
-// file in an editor.
-const notice = "<!--\nWARNING: THIS IS AN AUTO-GENERATED FILE. virtumld writes it anew with every change\n" +
-	"of the network, and what was changed here by hand is lost. To change the network use\n" +
-	"virsh net-edit or any other client of libvirt.\n-->\n"
-
-// fileOf is the name of the files of the network called name.
-func fileOf(name string) (string, error) {
-	file, err := store.FileName(name)
-	if err != nil {
-		return "", failf(libvirt.ErrInvalidArg, "network '%s': %w", name, err)
-	}
-	return file, nil
-}
+// kind is what the files of networks are called.
+var kind = store.Kind{Title: "network", Noun: "network", Edit: "net-edit", Domain: virerr.Network}
 
 // saveConfig makes def durable.
 func (s *Networks) saveConfig(def *networkxml.Network) error {
-	return save(s.config, def, store.Durable)
+	return s.files.SaveConfig(def.Name, def.XML())
 }
 
 // saveState notes that a network with the definition def is active.
 func (s *Networks) saveState(def *networkxml.Network) error {
-	return save(s.state, def, store.Volatile)
-}
-
-func save(to *store.Folder, def *networkxml.Network, d store.Durability) error {
-	file, err := fileOf(def.Name)
-	if err != nil {
-		return err
-	}
-	return system(to.Replace(file, []byte(notice+def.XML()), d))
-}
-
-// removeConfig removes a definition and its autostart link. The link goes
-// first: were it left over, a later network of that name would start unasked.
-func (s *Networks) removeConfig(name string) error {
-	file, err := fileOf(name)
-	if err != nil {
-		return err
-	}
-	if err := s.autostart.Remove(file, store.Durable); err != nil {
-		return system(err)
-	}
-	return system(s.config.Remove(file, store.Durable))
+	return s.files.SaveState(def.Name, def.XML())
 }
 
 // removeState forgets that a network was active. As in libvirt no caller fails
 // by it: at worst the network is active again after the daemon's restart.
 func (s *Networks) removeState(name string) {
-	file, err := fileOf(name)
-	if err == nil {
-		err = s.state.Remove(file, store.Volatile)
-	}
-	if err != nil {
+	if err := s.files.RemoveState(name); err != nil {
 		s.cfg.Log.Warn("network: state file stays", "network", name, "error", err)
 	}
 }
@@ -77,51 +39,25 @@ func (s *Networks) removeLeases(spec Spec) {
 	}
 }
 
-// read reads the definitions in a folder.
-func (s *Networks) read(ctx context.Context, from *store.Folder) ([]*networkxml.Network, error) {
-	defs, problems, err := store.Load(ctx, from, func(name string, data []byte) (*networkxml.Network, error) {
-		def, err := networkxml.Parse(string(data))
-		if err != nil {
-			return nil, err
-		}
-		if def.Name != name {
-			return nil, fmt.Errorf("the network in it is called %q, so it should be in %q", def.Name, def.Name+".xml")
-		}
-		return def, nil
-	})
-	for _, problem := range problems {
-		s.cfg.Log.Warn("network: file left alone", "error", problem)
-	}
-	return defs, err
-}
-
 // Load reads the networks of the instance, finds the processes of those that
 // are active and starts those anew that have died. At the instance's very first
 // start it defines the network "default".
 func (s *Networks) Load(ctx context.Context) error {
-	live, err := s.read(ctx, s.state)
+	loaded, err := store.LoadDefinitions(ctx, s.files, networkxml.Parse, func(n *networkxml.Network) string { return n.Name })
 	if err != nil {
 		return err
 	}
-	for _, def := range live {
+	for _, problem := range loaded.Problems {
+		s.cfg.Log.Warn("network: file left alone", "error", problem)
+	}
+	for _, def := range loaded.Active {
 		s.adopt(def, true)
 	}
-	defs, err := s.read(ctx, s.config)
-	if err != nil {
-		return err
-	}
-	for _, def := range defs {
+	for _, def := range loaded.Defined {
 		s.adopt(def, false)
 	}
-	linked, problems, err := s.autostart.Links(s.config)
-	if err != nil {
-		return err
-	}
-	for _, problem := range problems {
-		s.cfg.Log.Warn("network: autostart link left alone", "error", problem)
-	}
 	s.mu.Lock()
-	for _, name := range linked {
+	for _, name := range loaded.Autostart {
 		if n := s.byName[name]; n != nil && n.persistent() {
 			n.autostart = true
 		}

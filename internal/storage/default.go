@@ -2,16 +2,12 @@ package storage
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 
 	libvirt "github.com/digitalocean/go-libvirt"
 	"github.com/google/uuid"
 
 	"virtumld/internal/storagexml"
-	"virtumld/internal/store"
 )
 
 const (
@@ -22,31 +18,15 @@ const (
 	defaultMarker = "default-pool-made"
 )
 
-// hadDefault reports whether the marker is there.
-func (s *Pools) hadDefault() (bool, error) {
-	path := s.config.Join(defaultMarker)
-	_, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, systemErr(err, "cannot look for '%s'", path)
-	}
-	return true, nil
-}
-
 // noteDefault leaves the marker when name is that of the default pool.
 func (s *Pools) noteDefault(name string) error {
 	if name != defaultName {
 		return nil
 	}
-	if made, err := s.hadDefault(); err != nil || made {
+	if made, err := s.files.Marked(defaultMarker); err != nil || made {
 		return err
 	}
-	if err := s.config.Replace(defaultMarker, nil, store.Durable); err != nil {
-		return failf(libvirt.ErrSystemError, "%w", err)
-	}
-	return nil
+	return s.files.Mark(defaultMarker)
 }
 
 // makeDefault defines, builds, starts and autostarts the pool "default",
@@ -57,7 +37,7 @@ func (s *Pools) makeDefault() (PoolView, error) {
 	if view, err := s.poolByName(defaultName); err == nil {
 		return view, nil
 	}
-	made, err := s.hadDefault()
+	made, err := s.files.Marked(defaultMarker)
 	if err != nil {
 		return PoolView{}, err
 	}

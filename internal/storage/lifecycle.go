@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"virtumld/internal/storagexml"
-	"virtumld/internal/store"
 )
 
 // place finds the pool that def belongs to, or makes a hidden one; mu is held.
@@ -42,7 +41,7 @@ func (s *Pools) admit(ctx context.Context, def *storagexml.Pool) (p *pool, done 
 	if !filepath.IsAbs(def.Target) {
 		return nil, nil, failf(libvirt.ErrInvalidArg, "path '%s' is not absolute", def.Target)
 	}
-	if _, err := fileOf(def.Name); err != nil {
+	if err := s.files.CheckName(def.Name); err != nil {
 		return nil, nil, err
 	}
 	for {
@@ -392,7 +391,7 @@ func (s *Pools) UndefinePool(ctx context.Context, spec PoolSpec) error {
 	if err := s.noteDefault(p.def.Name); err != nil {
 		return err
 	}
-	if err := s.removeConfig(p.def.Name); err != nil {
+	if err := s.files.RemoveConfig(p.def.Name); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -415,17 +414,8 @@ func (s *Pools) SetPoolAutostart(ctx context.Context, spec PoolSpec, on bool) er
 	if !persistent {
 		return failf(libvirt.ErrInternalError, "pool has no config file")
 	}
-	file, err := fileOf(p.def.Name)
-	if err != nil {
+	if err := s.files.SetAutostart(p.def.Name, on); err != nil {
 		return err
-	}
-	if on {
-		err = s.autostart.Link(s.config.Join(file), file, store.Durable)
-	} else {
-		err = s.autostart.Remove(file, store.Durable)
-	}
-	if err != nil {
-		return failf(libvirt.ErrSystemError, "%w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

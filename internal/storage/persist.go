@@ -4,125 +4,59 @@ import (
 	"context"
 	"fmt"
 
-	libvirt "github.com/digitalocean/go-libvirt"
-
 	"virtumld/internal/storagexml"
 	"virtumld/internal/store"
+	"virtumld/internal/virerr"
 )
 
-// notice is the comment at the head of each definition, for whoever opens the
-// file in an editor.
-const notice = "<!--\nWARNING: THIS IS AN AUTO-GENERATED FILE. virtumld writes it anew with every change\n" +
-	"of the pool, and what was changed here by hand is lost. To change the pool use\n" +
-	"virsh pool-edit or any other client of libvirt.\n-->\n"
-
-// fileOf is the name of the files of the pool called name.
-func fileOf(name string) (string, error) {
-	file, err := store.FileName(name)
-	if err != nil {
-		return "", failf(libvirt.ErrInvalidArg, "storage pool '%s': %w", name, err)
-	}
-	return file, nil
-}
+// kind is what the files of pools are called.
+var kind = store.Kind{Title: "storage pool", Noun: "pool", Edit: "pool-edit", Domain: virerr.Storage}
 
 // saveConfig makes def durable.
 func (s *Pools) saveConfig(def *storagexml.Pool) error {
-	return save(s.config, def, store.Durable)
-}
-
-// saveState notes that a pool with the definition def is active.
-func (s *Pools) saveState(def *storagexml.Pool) error {
-	return save(s.state, def, store.Volatile)
-}
-
-func save(to *store.Folder, def *storagexml.Pool, d store.Durability) error {
-	file, err := fileOf(def.Name)
-	if err != nil {
-		return err
-	}
 	text, err := def.XML(storagexml.PoolStats{})
 	if err != nil {
 		return err
 	}
-	if err := to.Replace(file, []byte(notice+text), d); err != nil {
-		return failf(libvirt.ErrSystemError, "%w", err)
-	}
-	return nil
+	return s.files.SaveConfig(def.Name, text)
 }
 
-// removeConfig removes a definition and its autostart link. The link goes
-// first: were it left over, a later pool of that name would start unasked.
-func (s *Pools) removeConfig(name string) error {
-	file, err := fileOf(name)
+// saveState notes that a pool with the definition def is active.
+func (s *Pools) saveState(def *storagexml.Pool) error {
+	text, err := def.XML(storagexml.PoolStats{})
 	if err != nil {
 		return err
 	}
-	if err := s.autostart.Remove(file, store.Durable); err != nil {
-		return failf(libvirt.ErrSystemError, "%w", err)
-	}
-	if err := s.config.Remove(file, store.Durable); err != nil {
-		return failf(libvirt.ErrSystemError, "%w", err)
-	}
-	return nil
+	return s.files.SaveState(def.Name, text)
 }
 
 // removeState forgets that a pool was active. As in libvirt no caller fails by
 // it: at worst the pool is active again after the daemon's restart.
 func (s *Pools) removeState(name string) {
-	file, err := fileOf(name)
-	if err == nil {
-		err = s.state.Remove(file, store.Volatile)
-	}
-	if err != nil {
+	if err := s.files.RemoveState(name); err != nil {
 		s.cfg.Log.Warn("storage pool: state file stays", "pool", name, "error", err)
 	}
-}
-
-// load reads the definitions in a folder.
-func (s *Pools) load(ctx context.Context, from *store.Folder) ([]*storagexml.Pool, error) {
-	defs, problems, err := store.Load(ctx, from, func(name string, data []byte) (*storagexml.Pool, error) {
-		def, err := storagexml.ParsePool(string(data))
-		if err != nil {
-			return nil, err
-		}
-		if def.Name != name {
-			return nil, fmt.Errorf("the pool in it is called %q, so it should be in %q", def.Name, def.Name+".xml")
-		}
-		return def, nil
-	})
-	for _, problem := range problems {
-		s.cfg.Log.Warn("storage pool: file left alone", "error", problem)
-	}
-	return defs, err
 }
 
 // Load reads the pools of the instance, and the folders of those that were
 // active when the daemon ended. A pool whose folder is gone is inactive, and
 // no more when it was transient.
 func (s *Pools) Load(ctx context.Context) error {
-	live, err := s.load(ctx, s.state)
+	loaded, err := store.LoadDefinitions(ctx, s.files, storagexml.ParsePool, func(p *storagexml.Pool) string { return p.Name })
 	if err != nil {
 		return err
 	}
-	for _, def := range live {
+	for _, problem := range loaded.Problems {
+		s.cfg.Log.Warn("storage pool: file left alone", "error", problem)
+	}
+	for _, def := range loaded.Active {
 		s.adopt(def, true)
 	}
-	defs, err := s.load(ctx, s.config)
-	if err != nil {
-		return err
-	}
-	for _, def := range defs {
+	for _, def := range loaded.Defined {
 		s.adopt(def, false)
 	}
-	linked, problems, err := s.autostart.Links(s.config)
-	if err != nil {
-		return err
-	}
-	for _, problem := range problems {
-		s.cfg.Log.Warn("storage pool: autostart link left alone", "error", problem)
-	}
 	s.mu.Lock()
-	for _, name := range linked {
+	for _, name := range loaded.Autostart {
 		if p := s.byName[name]; p != nil && p.persistent {
 			p.autostart = true
 		}

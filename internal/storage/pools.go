@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"sync"
 
 	"github.com/google/uuid"
@@ -34,8 +33,8 @@ type Config struct {
 // folder and definition takes the pool's turn, one at a time; work on a
 // volume's data marks the volume and counts as one of the pool's jobs.
 type Pools struct {
-	cfg                      Config
-	config, autostart, state *store.Folder
+	cfg   Config
+	files *store.Definitions
 
 	// makingDefault is held while the pool "default" is looked for and made.
 	makingDefault sync.Mutex
@@ -94,32 +93,17 @@ func Open(cfg Config) (*Pools, error) {
 	if s.cfg.Log == nil {
 		s.cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	for _, f := range []struct {
-		to   **store.Folder
-		path string
-	}{
-		{&s.config, cfg.ConfigDir},
-		{&s.autostart, filepath.Join(cfg.ConfigDir, "autostart")},
-		{&s.state, cfg.StateDir},
-	} {
-		opened, err := store.OpenFolder(f.path)
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("storage pools: %w", err), s.Close())
-		}
-		*f.to = opened
+	var err error
+	s.files, err = store.OpenDefinitions(kind, cfg.ConfigDir, cfg.StateDir)
+	if err != nil {
+		return nil, err
 	}
 	return s, nil
 }
 
 // Close lets go of the folders. Pools stay active for the next Open.
 func (s *Pools) Close() error {
-	var errs []error
-	for _, f := range []*store.Folder{s.config, s.autostart, s.state} {
-		if f != nil {
-			errs = append(errs, f.Close())
-		}
-	}
-	return errors.Join(errs...)
+	return s.files.Close()
 }
 
 // take waits for the turn of the pool that spec picks; the caller calls done.

@@ -48,34 +48,15 @@ func (p Problem) Unwrap() error { return p.Err }
 // removes the temporary files that a killed daemon left. Only one Store may be
 // open on a folder at a time: the daemon's pid file sees to that.
 func Open(configDir, stateDir string) (*Store, error) {
-	s := &Store{}
-	for _, f := range []struct {
-		to   **Folder
-		path string
-	}{
-		{&s.config, configDir},
-		{&s.autostart, filepath.Join(configDir, autostartDir)},
-		{&s.state, stateDir},
-	} {
-		opened, err := OpenFolder(f.path)
-		if err != nil {
-			return nil, errors.Join(err, s.Close())
-		}
-		*f.to = opened
+	config, autostart, state, err := openFolders(configDir, stateDir)
+	if err != nil {
+		return nil, err
 	}
-	return s, nil
+	return &Store{config: config, autostart: autostart, state: state}, nil
 }
 
 // Close lets go of the folders.
-func (s *Store) Close() error {
-	var errs []error
-	for _, f := range []*Folder{s.config, s.autostart, s.state} {
-		if f != nil {
-			errs = append(errs, f.Close())
-		}
-	}
-	return errors.Join(errs...)
-}
+func (s *Store) Close() error { return closeFolders(s.config, s.autostart, s.state) }
 
 // OpenFolder opens the folder at path, makes it where it is missing (0700), and
 // removes the temporary files that a killed daemon left.

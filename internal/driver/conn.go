@@ -41,8 +41,8 @@ type Conn struct {
 	mu     sync.Mutex // guards: events; taken after the bus's lock
 	events registrations
 
-	poolEvents    poolEvents
-	networkEvents networkEvents
+	poolEvents    callbacks
+	networkEvents callbacks
 }
 
 // NewConn makes the state of a new client. readOnly is true on the read-only

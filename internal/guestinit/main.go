@@ -86,6 +86,9 @@ func (g *guest) run() Result {
 	if err := errors.Join(setHostname(g.spec.Hostname), mountShares(g.spec.Mounts)); err != nil {
 		return Result{Exit: exitNotExecutable, Error: err.Error()}
 	}
+	if err := network(); err != nil {
+		g.warn(err)
+	}
 	image, err := readImage(ImageFile)
 	if err != nil {
 		return Result{Exit: exitNotExecutable, Error: err.Error()}
@@ -110,6 +113,16 @@ func (g *guest) run() Result {
 		return Result{Exit: exitNotExecutable, Error: err.Error()}
 	}
 	return result
+}
+
+// warn says on the command's standard error what is wrong but lets it run.
+func (g *guest) warn(err error) {
+	text := "virtuml init: " + err.Error() + "\n"
+	if g.alone {
+		os.Stderr.WriteString(text)
+		return
+	}
+	g.link.send(link.Stderr, []byte(text))
 }
 
 // execute starts program, serves it and waits for its end.

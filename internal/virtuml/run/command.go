@@ -50,12 +50,18 @@ IMAGE is what "virtuml image import" has made of files: a volume of the pool of
 --pool, POOL/VOLUME, or a path that begins with /, ./ or ../. The guest writes to a copy-on-write
 volume of its own. Without COMMAND it runs what the image says.
 
+With --net user the guest reaches what the host does, but for the host's own
+loopback, as 10.0.2.15 behind a gateway that is its resolver, too; its init
+asks for all that by DHCP. Nothing reaches the guest but by the ports of -p,
+each on all addresses of the host unless one is given.
+
 The exit status is the command's, 128 and the signal's number when a signal
 ended it, 126 or 127 when it cannot be executed or found, and 125 when virtuml
 itself has failed.`,
 		Example: `  virtuml run --rm alpine
   virtuml run --rm -v $PWD:/src:ro --workdir /src alpine make -n
   echo hello | virtuml run --rm alpine cat
+  virtuml run --rm --net user -p 8080:80 -p 127.0.0.1:5353:53/udp alpine httpd -f
   virtuml run --name web -m 512M -e PORT=80 -u app images/web`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -87,7 +93,7 @@ func (f *flags) define(cmd *cobra.Command) {
 	s.BoolVar(&f.remove, "rm", false, "leave nothing behind when the command has ended")
 	s.StringVar(&f.network, "net", "none", "network of the guest: none or user")
 	s.StringArrayVarP(&f.volumes, "volume", "v", nil, "share a folder: HOST:GUEST or HOST:GUEST:ro")
-	s.StringArrayVarP(&f.publish, "publish", "p", nil, "forward a port: HOST:GUEST, with --net user")
+	s.StringArrayVarP(&f.publish, "publish", "p", nil, "forward a port: [ADDRESS:]HOST:GUEST[/udp], with --net user")
 	s.StringArrayVarP(&f.env, "env", "e", nil, "set a variable: NAME=VALUE, or NAME to pass the own one on")
 	s.StringVarP(&f.user, "user", "u", "", "run as USER or USER:GROUP of the guest")
 	s.StringVarP(&f.workdir, "workdir", "w", "", "folder to start in")

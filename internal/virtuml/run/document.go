@@ -57,14 +57,22 @@ func filesystem(target string, s share) lx.DomainFilesystem {
 	return f
 }
 
-// userNetwork is <interface type='user'> with its forwarded ports.
+// userNetwork is <interface type='user'> with its forwarded ports, which
+// libvirt's schema has for this backend only.
 func (p plan) userNetwork() lx.DomainInterface {
-	i := lx.DomainInterface{Source: &lx.DomainInterfaceSource{User: &lx.DomainInterfaceSourceUser{}}}
+	i := lx.DomainInterface{
+		Source:  &lx.DomainInterfaceSource{User: &lx.DomainInterfaceSourceUser{}},
+		Backend: &lx.DomainInterfaceBackend{Type: "passt"},
+	}
 	for _, forward := range p.ports {
-		i.PortForward = append(i.PortForward, lx.DomainInterfaceSourcePortForward{
-			Proto:  "tcp",
+		f := lx.DomainInterfaceSourcePortForward{
+			Proto:  forward.protocol,
 			Ranges: []lx.DomainInterfaceSourcePortForwardRange{{Start: uint(forward.host), To: uint(forward.guest)}},
-		})
+		}
+		if forward.address.IsValid() {
+			f.Address = forward.address.String()
+		}
+		i.PortForward = append(i.PortForward, f)
 	}
 	return i
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"path"
 	"path/filepath"
@@ -39,8 +40,12 @@ type plan struct {
 	spec        guestinit.Spec
 }
 
-// port is a forwarded port of the host.
-type port struct{ host, guest uint16 }
+// port is a forwarded port of the host, on all of its addresses or on one.
+type port struct {
+	protocol    string // tcp or udp
+	address     netip.Addr
+	host, guest uint16
+}
 
 // share is a folder of the host in the guest.
 type share struct {
@@ -156,15 +161,41 @@ func parseShare(text string) (share, error) {
 	return s, nil
 }
 
-// parsePort reads HOST:GUEST.
+// parsePort reads [ADDRESS:]HOST:GUEST[/tcp|/udp]. An IPv6 address stands in
+// brackets.
 func parsePort(text string) (port, error) {
-	host, guest, _ := strings.Cut(text, ":")
-	h, err := strconv.ParseUint(host, 10, 16)
-	g, err2 := strconv.ParseUint(guest, 10, 16)
-	if err != nil || err2 != nil || h == 0 || g == 0 {
-		return port{}, fmt.Errorf("-p %q: use HOST:GUEST, two ports from 1 to 65535", text)
+	bad := fmt.Errorf("-p %q: use HOST:GUEST, ADDRESS:HOST:GUEST or either with /udp, the ports from 1 to 65535", text)
+	numbers, protocol, given := strings.Cut(text, "/")
+	if !given {
+		protocol = "tcp"
 	}
-	return port{uint16(h), uint16(g)}, nil
+	if protocol != "tcp" && protocol != "udp" {
+		return port{}, bad
+	}
+	p := port{protocol: protocol}
+	rest, guest, ok := cutLast(numbers)
+	if address, host, found := cutLast(rest); found {
+		var err error
+		if p.address, err = netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(address, "["), "]")); err != nil {
+			return port{}, bad
+		}
+		rest = host
+	}
+	h, err := strconv.ParseUint(rest, 10, 16)
+	g, err2 := strconv.ParseUint(guest, 10, 16)
+	if !ok || err != nil || err2 != nil || h == 0 || g == 0 {
+		return port{}, bad
+	}
+	p.host, p.guest = uint16(h), uint16(g)
+	return p, nil
+}
+
+// cutLast cuts text at its last colon.
+func cutLast(text string) (before, after string, found bool) {
+	if at := strings.LastIndexByte(text, ':'); at >= 0 {
+		return text[:at], text[at+1:], true
+	}
+	return text, "", false
 }
 
 // absolute is filepath.Abs, but for "" that stays.

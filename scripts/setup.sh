@@ -8,7 +8,7 @@ case ${1:?usage: setup.sh demo|test|lint|bench} in
 demo) packages=$demo ;;
 test) packages="$demo gcc libc6-dev patchelf python3-libvirt uml-utilities libxml2-utils virtinst qemu-utils" ;;
 lint) packages='shellcheck' ;;
-bench) packages="$demo libvirt-daemon" ;;
+bench) packages="$demo libvirt-daemon slirp4netns uml-utilities iproute2" ;;
 *)
     echo "setup.sh: unknown target $1" >&2
     exit 2

@@ -75,6 +75,9 @@ func (c *Client) ForgetPort(ctx context.Context, id string) error {
 
 // ask sends a request and returns its answer.
 func (c *Client) ask(ctx context.Context, r request) (report, error) {
+	if ctx.Err() != nil {
+		return report{}, late(ctx)
+	}
 	var conn *channel
 	select {
 	case conn = <-c.turn:
@@ -97,7 +100,11 @@ func (c *Client) ask(ctx context.Context, r request) (report, error) {
 		conn.Close()
 		return report{}, err
 	}
-	keep = conn
+	if ctx.Err() != nil { // its end may set the connection's deadline yet
+		conn.Close()
+	} else {
+		keep = conn
+	}
 	return answer, answer.Error.error()
 }
 

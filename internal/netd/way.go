@@ -2,6 +2,7 @@ package netd
 
 import (
 	"io"
+	"net"
 	"sync"
 
 	libvirt "github.com/digitalocean/go-libvirt"
@@ -18,6 +19,8 @@ type gateway interface {
 	Leases() []usernet.Lease
 	Neighbours() []usernet.Lease
 	Configure(usernet.Config) error
+	FindPorts(func(net.HardwareAddr) string)
+	Claims(frame []byte) bool
 	Close() error
 }
 
@@ -62,8 +65,21 @@ func (w *wayOut) join(spec *Spec, sw *netswitch.Switch, log func(string, ...any)
 	if conn == nil || err != nil {
 		return err
 	}
+	if w.gateway != nil {
+		w.gateway.FindPorts(func(mac net.HardwareAddr) string { return nameBehind(sw, mac) })
+		sw.Forbid(w.gateway.Claims)
+	}
 	w.port, err = sw.Attach(uplink(spec, name), conn)
 	return err
+}
+
+// nameBehind is the name of the port behind which an address is, "" for none.
+func nameBehind(sw *netswitch.Switch, mac net.HardwareAddr) string {
+	p := sw.Behind(mac)
+	if p == nil {
+		return ""
+	}
+	return p.Config().Name
 }
 
 func (w *wayOut) connection(spec *Spec, log func(string, ...any)) (netswitch.Conn, string, error) {

@@ -82,7 +82,9 @@ func (f *forwarder) forward(config *PortConfig, frames [][]byte) {
 	for i := range frames {
 		frame, tag, ok := admitVLAN(config, frames[i])
 		to, flood := (*Port)(nil), false
-		if ok {
+		if ok && p.sw.forbids(config, frame, tag) {
+			p.count.txDropped.Add(1)
+		} else if ok {
 			frames[i] = frame
 			vlan := tag & vlanMask
 			p.sw.addresses.learn(makeAddress(frame[6:], vlan), p, now)
@@ -102,6 +104,15 @@ func (f *forwarder) forward(config *PortConfig, frames [][]byte) {
 		}
 	}
 	flush(len(frames))
+}
+
+// forbids reports whether a frame that a port has sent must go nowhere.
+func (s *Switch) forbids(config *PortConfig, frame []byte, tag uint16) bool {
+	if config.Uplink || tag&vlanMask != 0 {
+		return false
+	}
+	dropped := s.forbidden.Load()
+	return dropped != nil && (*dropped)(frame)
 }
 
 // flood gives frames to all other ports. It waits for none.

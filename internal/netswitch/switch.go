@@ -2,9 +2,11 @@ package netswitch
 
 import (
 	"errors"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // ErrClosed says that the switch is closed.
@@ -17,6 +19,8 @@ type Switch struct {
 	ports     atomic.Pointer[[]*Port]
 	taps      atomic.Pointer[[]*tap]
 	addresses addressTable
+	// forbidden is nil until Forbid.
+	forbidden atomic.Pointer[func(frame []byte) bool]
 
 	// mu guards changes of ports and taps.
 	mu     sync.Mutex
@@ -51,6 +55,20 @@ func (s *Switch) Attach(config PortConfig, conn Conn) (*Port, error) {
 
 // Ports returns the ports that are plugged in.
 func (s *Switch) Ports() []*Port { return slices.Clone(*s.ports.Load()) }
+
+// Forbid drops frames in VLAN 0 of ports that are no uplinks when dropped says
+// so, which is asked from several goroutines at once. A gateway thereby stays
+// the only one that has its addresses.
+func (s *Switch) Forbid(dropped func(frame []byte) bool) { s.forbidden.Store(&dropped) }
+
+// Behind returns the port behind which a MAC address was last seen in VLAN 0,
+// nil for none.
+func (s *Switch) Behind(mac net.HardwareAddr) *Port {
+	if len(mac) != 6 {
+		return nil
+	}
+	return s.addresses.find(makeAddress(mac, 0), time.Now().Unix())
+}
 
 // Close pulls all ports and returns when they are out.
 func (s *Switch) Close() error {

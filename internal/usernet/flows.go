@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 )
 
@@ -43,7 +42,7 @@ type flows struct {
 
 type flow struct {
 	flowKey
-	mac      tcpip.LinkAddress
+	owner    guestKey
 	original []byte // the beginning of the first packet, for ICMP
 	conn     *net.UDPConn
 	raw      syscall.RawConn
@@ -71,14 +70,14 @@ func (f *flows) handleUDP(id stack.TransportEndpointID, packet *stack.PacketBuff
 		f.gateway.refuse(quote(packet), prohibited)
 		return true
 	}
-	f.send(flowKey{guest: from, peer: to}, sender(packet), quote(packet), packet.Data().AsRange().ToSlice())
+	f.send(flowKey{guest: from, peer: to}, f.gateway.whose(sender(packet)), quote(packet), packet.Data().AsRange().ToSlice())
 	return true
 }
 
 // send sends a guest's packet through its flow, which is made where there is
 // none.
-func (f *flows) send(key flowKey, mac tcpip.LinkAddress, original, payload []byte) {
-	one, err := f.find(key, mac, original)
+func (f *flows) send(key flowKey, owner guestKey, original, payload []byte) {
+	one, err := f.find(key, owner, original)
 	if err == nil {
 		one.last.Store(time.Now().UnixNano())
 		err = one.write(payload)
@@ -106,7 +105,7 @@ func (g *Gateway) refuseFor(original []byte, err error) {
 // errTooMany is of a guest with too many flows. It is told nothing.
 var errTooMany = errors.New("too many flows")
 
-func (f *flows) find(key flowKey, mac tcpip.LinkAddress, original []byte) (*flow, error) {
+func (f *flows) find(key flowKey, owner guestKey, original []byte) (*flow, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if one := f.open[key]; one != nil {
@@ -115,12 +114,12 @@ func (f *flows) find(key flowKey, mac tcpip.LinkAddress, original []byte) (*flow
 	if f.closed {
 		return nil, net.ErrClosed
 	}
-	if !f.gateway.limits.take(mac, flowing) {
+	if !f.gateway.limits.take(owner, flowing) {
 		return nil, errTooMany
 	}
-	one, err := f.make(key, mac, original)
+	one, err := f.make(key, owner, original)
 	if err != nil {
-		f.gateway.limits.give(mac, flowing)
+		f.gateway.limits.give(owner, flowing)
 		return nil, err
 	}
 	f.open[key] = one
@@ -131,7 +130,7 @@ func (f *flows) find(key flowKey, mac tcpip.LinkAddress, original []byte) (*flow
 	return one, nil
 }
 
-func (f *flows) make(key flowKey, mac tcpip.LinkAddress, original []byte) (*flow, error) {
+func (f *flows) make(key flowKey, owner guestKey, original []byte) (*flow, error) {
 	var conn *net.UDPConn
 	var err error
 	if key.echo {
@@ -147,7 +146,7 @@ func (f *flows) make(key flowKey, mac tcpip.LinkAddress, original []byte) (*flow
 		conn.Close()
 		return nil, err
 	}
-	one := &flow{flowKey: key, mac: mac, original: original, conn: conn, raw: raw}
+	one := &flow{flowKey: key, owner: owner, original: original, conn: conn, raw: raw}
 	one.last.Store(time.Now().UnixNano())
 	return one, nil
 }
@@ -238,7 +237,7 @@ func (f *flows) remove(one *flow) {
 func (f *flows) forget(one *flow) {
 	one.conn.Close()
 	delete(f.open, one.flowKey)
-	f.gateway.limits.give(one.mac, flowing)
+	f.gateway.limits.give(one.owner, flowing)
 }
 
 // close ends all flows; each removes itself.

@@ -27,6 +27,7 @@ type Gateway struct {
 
 	// view is what the packet path asks; it is replaced as a whole.
 	view       atomic.Pointer[view]
+	ports      atomic.Pointer[func(net.HardwareAddr) string]
 	neighbours *neighbours
 	flows      *flows
 	tcp        *tcpNAT
@@ -104,6 +105,12 @@ func (g *Gateway) start(v *view) error {
 // that the gateway sends, Write gives it one and never waits. Its Close is the
 // Gateway's.
 func (g *Gateway) Link() io.ReadWriteCloser { return g.link }
+
+// FindPorts tells the gateway how to find out which guest has sent a frame: by
+// the port behind which its MAC address is. What a guest can have is bounded by
+// its port then, whatever addresses it makes up. Until then it is by its MAC
+// address.
+func (g *Gateway) FindPorts(find func(mac net.HardwareAddr) (port string)) { g.ports.Store(&find) }
 
 // Leases are the DHCP leases that are good now, in the order of addresses.
 func (g *Gateway) Leases() []Lease { return g.services.leases(time.Now()) }

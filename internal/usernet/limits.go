@@ -1,6 +1,7 @@
 package usernet
 
 import (
+	"net"
 	"sync"
 	"syscall"
 
@@ -26,17 +27,45 @@ var (
 // spareFiles are the open files that are left for all but connections.
 const spareFiles = 256
 
-// limits counts what guests use, a guest being a MAC address.
+// strangers is the port of all senders that are behind no known one: a guest
+// that makes up more addresses than a switch remembers.
+const strangers = "?"
+
+// portOf is the port behind which a packet's sender is, "" where nobody can
+// tell.
+func (g *Gateway) portOf(sender tcpip.LinkAddress) string {
+	find := g.ports.Load()
+	if find == nil {
+		return ""
+	}
+	if port := (*find)(net.HardwareAddr(sender)); port != "" {
+		return port
+	}
+	return strangers
+}
+
+// whose is who has sent a packet: the port, or else the MAC address.
+func (g *Gateway) whose(sender tcpip.LinkAddress) guestKey {
+	if port := g.portOf(sender); port != "" {
+		return guestKey(port)
+	}
+	return guestKey(sender)
+}
+
+// guestKey tells one guest from others.
+type guestKey string
+
+// limits counts what guests use.
 type limits struct {
 	mu       sync.Mutex
 	perGuest [kinds]int
 	overall  [kinds]int
 	used     [kinds]int
-	guests   map[tcpip.LinkAddress]*[kinds]int
+	guests   map[guestKey]*[kinds]int
 }
 
 func newLimits() *limits {
-	l := &limits{perGuest: perGuest, overall: overall, guests: map[tcpip.LinkAddress]*[kinds]int{}}
+	l := &limits{perGuest: perGuest, overall: overall, guests: map[guestKey]*[kinds]int{}}
 	var files syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files) == nil && files.Cur < 1<<20 {
 		most := max(int(files.Cur)-spareFiles, 16)
@@ -47,7 +76,7 @@ func newLimits() *limits {
 }
 
 // take counts one more, and reports false where that is too many.
-func (l *limits) take(guest tcpip.LinkAddress, k kind) bool {
+func (l *limits) take(guest guestKey, k kind) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	g := l.guests[guest]
@@ -64,7 +93,7 @@ func (l *limits) take(guest tcpip.LinkAddress, k kind) bool {
 }
 
 // give takes back one take.
-func (l *limits) give(guest tcpip.LinkAddress, k kind) {
+func (l *limits) give(guest guestKey, k kind) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	g := l.guests[guest]

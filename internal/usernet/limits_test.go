@@ -3,8 +3,6 @@ package usernet
 import (
 	"runtime"
 	"testing"
-
-	"gvisor.dev/gvisor/pkg/tcpip"
 )
 
 // noneUsed waits until no guest uses anything.
@@ -23,7 +21,7 @@ func noneUsed(g *Gateway) error {
 func TestLimits(t *testing.T) {
 	l := newLimits()
 	l.perGuest[flowing], l.overall[flowing] = 2, 3
-	take := func(guest tcpip.LinkAddress, want bool) {
+	take := func(guest guestKey, want bool) {
 		t.Helper()
 		if got := l.take(guest, flowing); got != want {
 			t.Errorf("take for %s is %v, want %v", guest, got, want)

@@ -10,7 +10,6 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
-	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/checksum"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
@@ -85,7 +84,7 @@ func (g *Gateway) handleEcho4(id stack.TransportEndpointID, packet *stack.Packet
 		return true
 	}
 	whole := append(append([]byte(nil), message...), packet.Data().AsRange().ToSlice()...)
-	g.ping(netAddr(id.RemoteAddress), to, sender(packet), quote(packet), whole)
+	g.ping(netAddr(id.RemoteAddress), to, g.whose(sender(packet)), quote(packet), whole)
 	return true
 }
 
@@ -98,18 +97,18 @@ func (g *Gateway) handleEcho6(frame []byte) {
 	}
 	from, to := netAddr(ip.SourceAddress()), netAddr(ip.DestinationAddress())
 	original := append([]byte(nil), ip[:header.IPv6MinimumSize+echoHeader]...)
-	g.ping(from, to, header.Ethernet(frame).SourceAddress(), original, append([]byte(nil), whole...))
+	g.ping(from, to, g.whose(header.Ethernet(frame).SourceAddress()), original, append([]byte(nil), whole...))
 }
 
 // ping sends a guest's echo request on, if that may and can be.
-func (g *Gateway) ping(from, to netip.Addr, mac tcpip.LinkAddress, original, message []byte) {
+func (g *Gateway) ping(from, to netip.Addr, owner guestKey, original, message []byte) {
 	if !g.view.Load().outside(to) {
 		g.refuse(original, prohibited)
 		return
 	}
 	identifier := binary.BigEndian.Uint16(message[4:])
 	key := flowKey{echo: true, guest: netip.AddrPortFrom(from, identifier), peer: netip.AddrPortFrom(to, 0)}
-	g.flows.send(key, mac, original, message)
+	g.flows.send(key, owner, original, message)
 }
 
 // sendEchoReply gives a guest the answer to its echo request, with the

@@ -37,6 +37,7 @@ type services struct {
 // request is a packet to the DHCP server.
 type request struct {
 	from   netip.AddrPort
+	port   string
 	packet []byte
 }
 
@@ -90,7 +91,7 @@ func (s *services) takeDHCP(from, to netip.AddrPort, packet *stack.PacketBuffer)
 	requests := s.requests
 	s.mu.Unlock()
 	select {
-	case requests <- request{from: from, packet: packet.Data().AsRange().ToSlice()}:
+	case requests <- request{from: from, port: s.gateway.portOf(sender(packet)), packet: packet.Data().AsRange().ToSlice()}:
 	default: // none, or it is behind: clients ask again
 	}
 	return requests != nil || all
@@ -102,6 +103,9 @@ func (s *services) serveDHCP(server *dhcp.Server, requests <-chan request) {
 		case r := <-requests:
 			s.replyDHCP(server, r)
 		case <-s.gateway.ctx.Done():
+			if err := server.Close(); err != nil {
+				s.gateway.log("cannot keep the last DHCP leases: %v", err)
+			}
 			return
 		}
 	}
@@ -110,12 +114,12 @@ func (s *services) serveDHCP(server *dhcp.Server, requests <-chan request) {
 func (s *services) replyDHCP(server *dhcp.Server, r request) {
 	g := s.gateway
 	if r.from.Addr().Is6() {
-		if reply := server.Handle6(r.packet, r.from.Addr(), time.Now()); reply != nil {
+		if reply := server.Handle6(r.packet, r.from.Addr(), r.port, time.Now()); reply != nil {
 			g.sendUDP(netip.AddrPortFrom(g.linkLocal(), dhcpPort6), reply.To, reply.Packet)
 		}
 		return
 	}
-	reply := server.Handle4(r.packet, time.Now())
+	reply := server.Handle4(r.packet, r.port, time.Now())
 	if reply == nil {
 		return
 	}

@@ -9,7 +9,6 @@ import (
 	"syscall"
 	"time"
 
-	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
@@ -35,7 +34,7 @@ type tcpNAT struct {
 
 // attempt is what is known of a connection that is being made.
 type attempt struct {
-	guest tcpip.LinkAddress
+	guest guestKey
 	syn   []byte // its beginning, for ICMP
 }
 
@@ -55,7 +54,7 @@ func (n *tcpNAT) handle(id stack.TransportEndpointID, packet *stack.PacketBuffer
 		n.gateway.refuse(quote(packet), prohibited)
 		return true
 	}
-	if !n.begin(id, attempt{guest: sender(packet), syn: quote(packet)}) {
+	if !n.begin(id, attempt{guest: n.gateway.whose(sender(packet)), syn: quote(packet)}) {
 		return true // as a host with a full backlog
 	}
 	if !n.forwarderOf().HandlePacket(id, packet) {

@@ -90,6 +90,8 @@ type Lease struct {
 	// IAID is that of the client's DHCPv6 association, in decimal as
 	// libvirt writes it; "" for IPv4.
 	IAID string
+	// Port is where the guest is plugged in, "" where that is not known.
+	Port string `json:",omitempty"`
 	// Expires is zero for a lease that never ends.
 	Expires time.Time
 }

@@ -22,7 +22,7 @@ func FuzzHandle4(f *testing.F) {
 	f.Fuzz(func(t *testing.T, packet []byte) {
 		s := open(t, config4(t, Settings{Ranges: ranges("192.168.122.10", "192.168.122.12")}))
 		for i := range 3 {
-			r := s.Handle4(packet, start.Add(time.Duration(i)*time.Minute))
+			r := s.Handle4(packet, "", start.Add(time.Duration(i)*time.Minute))
 			if r == nil {
 				continue
 			}
@@ -52,7 +52,7 @@ func FuzzHandle6(f *testing.F) {
 	f.Fuzz(func(t *testing.T, packet []byte) {
 		s := open(t, config6(t, range6(t)))
 		for i := range 3 {
-			r := s.Handle6(packet, netip.MustParseAddr("fe80::1"), start.Add(time.Duration(i)*time.Minute))
+			r := s.Handle6(packet, netip.MustParseAddr("fe80::1"), "", start.Add(time.Duration(i)*time.Minute))
 			if r == nil {
 				continue
 			}

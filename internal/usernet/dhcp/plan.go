@@ -21,6 +21,8 @@ type plan struct {
 	// own are the gateways' addresses, which nobody gets.
 	own   map[netip.Addr]bool
 	pools []*pool
+	// perPort4 and perPort6 are how many addresses one port can have.
+	perPort4, perPort6 int
 }
 
 // pool is one subnet with DHCP.
@@ -42,6 +44,14 @@ type client struct {
 	iaid string
 	// name is what the client calls itself: a clean label, or "".
 	name string
+	// port is where it is plugged in, "" where that is not known.
+	port string
+}
+
+// has reports whether a record is the client's, and not somebody else's who
+// says to be it.
+func (c *client) has(r *record) bool {
+	return r != nil && !r.refused && r.key() == c.key() && (r.Port == c.port || r.Port == "")
 }
 
 // key tells one binding of a client from all others.
@@ -77,6 +87,7 @@ func newPlan(cfg Config) (*plan, error) {
 		}
 		p.pools = append(p.pools, pool)
 	}
+	p.perPort4, p.perPort6 = p.share(false), p.share(true)
 	return p, nil
 }
 
@@ -110,6 +121,27 @@ func (p *plan) of(v6 bool) []*pool {
 		}
 	}
 	return out
+}
+
+// share is how many addresses of the ranges one port can have at most: half of
+// them, so that a guest which makes up MAC addresses leaves some to others, and
+// no more than a guest with guests of its own needs.
+func (p *plan) share(v6 bool) int {
+	all := uint64(0)
+	for _, pool := range p.of(v6) {
+		for _, r := range pool.Ranges {
+			all += min(size(r), 2*maxPerPort)
+		}
+	}
+	return int(max(1, min(all/2, maxPerPort)))
+}
+
+// perPort is how many addresses the client's port can have.
+func (p *plan) perPort(c *client) int {
+	if c.v6 {
+		return p.perPort6
+	}
+	return p.perPort4
 }
 
 // poolOf is the pool in whose subnet the address is, or nil.

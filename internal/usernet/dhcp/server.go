@@ -85,7 +85,7 @@ func (s *Server) Configure(cfg Config) error {
 // forgetMisfits drops what the settings no longer allow.
 func (s *Server) forgetMisfits() {
 	for _, r := range s.table.records {
-		c := &client{v6: r.Address.Is6(), mac: r.MAC, id: r.ClientID, iaid: r.IAID, name: r.Hostname}
+		c := &client{v6: r.Address.Is6(), mac: r.MAC, id: r.ClientID, iaid: r.IAID, name: r.Hostname, port: r.Port}
 		if !r.refused && !s.plan.allows(c, r.Address) {
 			s.table.remove(r)
 			s.dirty = true
@@ -135,7 +135,7 @@ func (s *Server) bind(c *client, a netip.Addr, d time.Duration, now time.Time) {
 	pool := s.plan.poolOf(a)
 	r := &record{Lease: Lease{
 		MAC: c.mac, Address: a, Prefix: pool.prefix.Bits(), Hostname: pool.hostname(c),
-		ClientID: c.id, IAID: c.iaid, Expires: expiry(now, d),
+		ClientID: c.id, IAID: c.iaid, Port: c.port, Expires: expiry(now, d),
 	}}
 	old := s.table.records[a]
 	s.table.put(r)
@@ -157,7 +157,7 @@ func (s *Server) decline(r *record, now time.Time) {
 		s.table.remove(r)
 		return
 	}
-	s.table.refuse(r.Address, now)
+	s.table.refuse(r.Address, r.Port, now)
 }
 
 // sameBinding reports whether the file need not be written for a renewal: it

@@ -16,6 +16,9 @@ const (
 	maxOffers = 1024
 	// maxPerMAC are the leases of one MAC, whatever ids it makes up.
 	maxPerMAC = 16
+	// maxPerPort are the addresses behind one port: leased, offered or
+	// said to be in use.
+	maxPerPort = 64
 	// maxRefused are the addresses that clients say somebody else uses.
 	maxRefused = 64
 )
@@ -42,8 +45,8 @@ func (r *record) expired(now time.Time) bool {
 
 // offer is an address that is held for a client for a moment.
 type offer struct {
-	key   string
-	until time.Time
+	key, mac, port string
+	until          time.Time
 }
 
 // table is who has which address. A client that comes back gets the address
@@ -100,6 +103,7 @@ func (t *table) taken(c *client, a netip.Addr, now time.Time) bool {
 // those that have run out, and then holds no more: the client may still get
 // the address if nobody takes it meanwhile.
 func (t *table) hold(c *client, a netip.Addr, now time.Time) {
+	t.dropOffers(c)
 	if len(t.offers) >= maxOffers {
 		for addr, o := range t.offers {
 			if !now.Before(o.until) {
@@ -108,7 +112,17 @@ func (t *table) hold(c *client, a netip.Addr, now time.Time) {
 		}
 	}
 	if _, held := t.offers[a]; held || len(t.offers) < maxOffers {
-		t.offers[a] = offer{c.key(), now.Add(offerTime)}
+		t.offers[a] = offer{c.key(), c.mac, c.port, now.Add(offerTime)}
+	}
+}
+
+// dropOffers takes back what a guest was offered under another client id: a
+// boot loader's, which has not taken it.
+func (t *table) dropOffers(c *client) {
+	for a, o := range t.offers {
+		if !c.v6 && a.Is4() && o.mac == c.mac && o.port == c.port && o.key != c.key() {
+			delete(t.offers, a)
+		}
 	}
 }
 
@@ -122,15 +136,52 @@ func (t *table) letGo(c *client) {
 	}
 }
 
-// mayGrow reports whether the client may have one more record.
-func (t *table) mayGrow(c *client, now time.Time) bool {
+// mayGrow reports whether the client, and its port, may have one more record.
+func (t *table) mayGrow(p *plan, c *client, now time.Time) bool {
 	mine := 0
 	for _, r := range t.records {
 		if c.mac != "" && r.MAC == c.mac && !r.refused && !r.expired(now) && r.Address.Is6() == c.v6 {
 			mine++
 		}
 	}
-	return mine < maxPerMAC
+	return mine < maxPerMAC && (c.port == "" || t.countPort(c, now) < p.perPort(c))
+}
+
+// countPort counts what the client's port has, and is offered to others there.
+func (t *table) countPort(c *client, now time.Time) int {
+	n := 0
+	isOfPort := func(r *record) bool {
+		return r != nil && r.Port == c.port && !r.expired(now)
+	}
+	for a, r := range t.records {
+		if a.Is6() == c.v6 && isOfPort(r) {
+			n++
+		}
+	}
+	for a, o := range t.offers {
+		if a.Is6() == c.v6 && o.port == c.port && o.key != c.key() && now.Before(o.until) && !isOfPort(t.records[a]) {
+			n++
+		}
+	}
+	return n
+}
+
+// inherit picks what the guest has under another client id, for one that can
+// have no more: the one that ends first.
+func (t *table) inherit(p *plan, c *client, now time.Time) (netip.Addr, bool) {
+	var first *record
+	for a, r := range t.records {
+		if c.v6 || !a.Is4() || r.refused || r.MAC != c.mac || r.Port != c.port || r.expired(now) || !p.allows(c, a) {
+			continue
+		}
+		if first == nil || r.Expires.Before(first.Expires) || r.Expires.Equal(first.Expires) && a.Less(first.Address) {
+			first = r
+		}
+	}
+	if first == nil {
+		return netip.Addr{}, false
+	}
+	return first.Address, true
 }
 
 // choose picks an address for a client: the one that the settings keep for
@@ -145,8 +196,8 @@ func (t *table) choose(p *plan, c *client, wanted netip.Addr, now time.Time) (ne
 	if r := t.clients[c.key()]; r != nil && p.allows(c, r.Address) && !t.taken(c, r.Address, now) {
 		return r.Address, true
 	}
-	if !t.mayGrow(c, now) {
-		return netip.Addr{}, false
+	if !t.mayGrow(p, c, now) {
+		return t.inherit(p, c, now)
 	}
 	if wanted.IsValid() && p.allows(c, wanted) && !t.taken(c, wanted, now) {
 		return wanted, true
@@ -273,7 +324,8 @@ func addOffset(a netip.Addr, n uint64) netip.Addr {
 }
 
 // refuse leaves an address alone that a client says somebody else uses.
-func (t *table) refuse(a netip.Addr, now time.Time) {
+// Those of a port count as its own.
+func (t *table) refuse(a netip.Addr, port string, now time.Time) {
 	t.remove(t.records[a])
 	refused := 0
 	for _, r := range t.records {
@@ -282,7 +334,7 @@ func (t *table) refuse(a netip.Addr, now time.Time) {
 		}
 	}
 	if refused < maxRefused {
-		t.put(&record{Lease: Lease{Address: a, Expires: now.Add(refusedTime)}, refused: true})
+		t.put(&record{Lease: Lease{Address: a, Port: port, Expires: now.Add(refusedTime)}, refused: true})
 	}
 }
 

@@ -17,8 +17,9 @@ const maxTime = math.MaxUint32 * time.Second
 const minTime = 2 * time.Minute
 
 // Handle4 answers a DHCPv4 packet (the payload of UDP to port 67), or returns
-// nil where silence is the answer.
-func (s *Server) Handle4(packet []byte, now time.Time) *Reply {
+// nil where silence is the answer. port is where it came in, "" where that is
+// not known; no port can have all addresses.
+func (s *Server) Handle4(packet []byte, port string, now time.Time) *Reply {
 	if len(packet) > maxPacket || !s.packets.AllowN(now, 1) {
 		return nil
 	}
@@ -29,7 +30,7 @@ func (s *Server) Handle4(packet []byte, now time.Time) *Reply {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer s.save(now)
-	x := &exchange4{s: s, m: m, c: client4(m), now: now}
+	x := &exchange4{s: s, m: m, c: client4(m, port), now: now}
 	switch m.MessageType() {
 	case dhcpv4.MessageTypeDiscover:
 		return x.discover()
@@ -53,13 +54,13 @@ type exchange4 struct {
 	now time.Time
 }
 
-func client4(m *dhcpv4.DHCPv4) *client {
+func client4(m *dhcpv4.DHCPv4, port string) *client {
 	name := m.HostName()
 	if name == "" {
 		name = fqdn4(m.GetOneOption(dhcpv4.OptionFQDN))
 	}
 	return &client{
-		mac: m.ClientHWAddr.String(), id: hexID(m.GetOneOption(dhcpv4.OptionClientIdentifier)), name: cleanName(name),
+		mac: m.ClientHWAddr.String(), id: hexID(m.GetOneOption(dhcpv4.OptionClientIdentifier)), name: cleanName(name), port: port,
 	}
 }
 
@@ -150,7 +151,7 @@ func (x *exchange4) time(a netip.Addr) time.Duration {
 func (x *exchange4) decline() {
 	a := address4(x.m.RequestedIPAddress())
 	r := x.s.table.records[a]
-	if x.isForOthers() || r == nil || r.refused || r.key() != x.c.key() {
+	if x.isForOthers() || !x.c.has(r) {
 		return
 	}
 	x.s.decline(r, x.now)
@@ -160,7 +161,7 @@ func (x *exchange4) decline() {
 // before somebody else needs it.
 func (x *exchange4) release() {
 	r := x.s.table.records[address4(x.m.ClientIPAddr)]
-	if x.isForOthers() || r == nil || r.refused || r.key() != x.c.key() || r.expired(x.now) {
+	if x.isForOthers() || !x.c.has(r) || r.expired(x.now) {
 		return
 	}
 	r.Expires = x.now.Truncate(time.Second).UTC()

@@ -61,7 +61,7 @@ func packet4(t *testing.T, kind dhcpv4.MessageType, mac net.HardwareAddr, modifi
 // ask sends a packet and returns the parsed answer, nil for silence.
 func ask(t *testing.T, s *Server, now time.Time, packet []byte) (*dhcpv4.DHCPv4, *Reply) {
 	t.Helper()
-	r := s.Handle4(packet, now)
+	r := s.Handle4(packet, "", now)
 	if r == nil {
 		return nil, nil
 	}
@@ -300,11 +300,11 @@ func TestDeclineAndRelease(t *testing.T) {
 	s := open(t, config4(t, Settings{Ranges: ranges("192.168.122.10", "192.168.122.11")}))
 	first := lease4(t, s, start, macA)
 	decline := packet4(t, dhcpv4.MessageTypeDecline, macA, wants(first.String()), toServer(gateway4))
-	s.Handle4(packet4(t, dhcpv4.MessageTypeDecline, macB, wants(first.String()), toServer(gateway4)), start)
+	s.Handle4(packet4(t, dhcpv4.MessageTypeDecline, macB, wants(first.String()), toServer(gateway4)), "", start)
 	if len(s.Leases(start)) != 1 {
 		t.Fatal("a stranger's DECLINE takes a lease away")
 	}
-	s.Handle4(decline, start)
+	s.Handle4(decline, "", start)
 	second := lease4(t, s, start, macA)
 	if second == first || !second.IsValid() {
 		t.Fatalf("after DECLINE of %s the client gets %s", first, second)
@@ -312,11 +312,11 @@ func TestDeclineAndRelease(t *testing.T) {
 	if third := lease4(t, s, start, macB); third.IsValid() {
 		t.Errorf("an address in use is given: %s", third)
 	}
-	s.Handle4(packet4(t, dhcpv4.MessageTypeRelease, macB, dhcpv4.WithClientIP(second.AsSlice())), start)
+	s.Handle4(packet4(t, dhcpv4.MessageTypeRelease, macB, dhcpv4.WithClientIP(second.AsSlice())), "", start)
 	if len(s.Leases(start)) != 1 {
 		t.Fatal("a stranger's RELEASE takes a lease away")
 	}
-	s.Handle4(packet4(t, dhcpv4.MessageTypeRelease, macA, dhcpv4.WithClientIP(second.AsSlice())), start)
+	s.Handle4(packet4(t, dhcpv4.MessageTypeRelease, macA, dhcpv4.WithClientIP(second.AsSlice())), "", start)
 	if got := s.Leases(start); len(got) != 0 {
 		t.Errorf("after RELEASE there are leases: %+v", got)
 	}
@@ -377,7 +377,7 @@ func TestFloodIsBounded(t *testing.T) {
 	answers := 0
 	for i := range 5000 {
 		mac := net.HardwareAddr{2, 0, 0, 0, byte(i >> 8), byte(i)}
-		if s.Handle4(packet4(t, dhcpv4.MessageTypeDiscover, mac), start) != nil {
+		if s.Handle4(packet4(t, dhcpv4.MessageTypeDiscover, mac), "", start) != nil {
 			answers++
 		}
 	}
@@ -386,7 +386,7 @@ func TestFloodIsBounded(t *testing.T) {
 	}
 	for i := range 5000 {
 		mac := net.HardwareAddr{2, 1, 0, 0, byte(i >> 8), byte(i)}
-		s.Handle4(packet4(t, dhcpv4.MessageTypeDiscover, mac), start.Add(time.Duration(i)*10*time.Millisecond))
+		s.Handle4(packet4(t, dhcpv4.MessageTypeDiscover, mac), "", start.Add(time.Duration(i)*10*time.Millisecond))
 	}
 	if got := len(s.table.offers); got > maxOffers {
 		t.Errorf("%d offers are held", got)
@@ -435,7 +435,7 @@ func TestGarbage4(t *testing.T) {
 	reply := append([]byte{2}, good[1:]...)
 	token := append([]byte{1, 6}, good[2:]...)
 	for _, packet := range [][]byte{nil, {1}, good[:100], reply, token, packet4(t, dhcpv4.MessageTypeNone, macA), packet4(t, dhcpv4.MessageTypeAck, macA)} {
-		if r := s.Handle4(packet, start); r != nil {
+		if r := s.Handle4(packet, "", start); r != nil {
 			t.Errorf("% x is answered", packet[:min(len(packet), 8)])
 		}
 	}

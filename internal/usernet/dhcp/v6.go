@@ -19,9 +19,9 @@ const (
 )
 
 // Handle6 answers a DHCPv6 packet (the payload of UDP to port 547) that came
-// from a guest's link-local address, or returns nil where silence is the
+// from a guest's link-local address at a port, or returns nil where silence is the
 // answer.
-func (s *Server) Handle6(packet []byte, from netip.Addr, now time.Time) *Reply {
+func (s *Server) Handle6(packet []byte, from netip.Addr, port string, now time.Time) *Reply {
 	if len(packet) > maxPacket || !s.packets.AllowN(now, 1) {
 		return nil
 	}
@@ -32,7 +32,7 @@ func (s *Server) Handle6(packet []byte, from netip.Addr, now time.Time) *Reply {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer s.save(now)
-	x := &exchange6{s: s, m: m, from: from, now: now}
+	x := &exchange6{s: s, m: m, from: from, port: port, now: now}
 	if !x.isForUs() {
 		return nil
 	}
@@ -49,6 +49,7 @@ type exchange6 struct {
 	s    *Server
 	m    *dhcpv6.Message
 	from netip.Addr
+	port string
 	now  time.Time
 	out  *dhcpv6.Message
 }
@@ -117,7 +118,7 @@ func (x *exchange6) dispatch() bool {
 // client is the owner of one association.
 func (x *exchange6) client(iaid [4]byte) *client {
 	return &client{
-		v6: true, mac: x.mac(), id: hexID(x.m.Options.ClientID().ToBytes()), name: x.name(),
+		v6: true, mac: x.mac(), id: hexID(x.m.Options.ClientID().ToBytes()), name: x.name(), port: x.port,
 		iaid: strconv.FormatUint(uint64(binary.BigEndian.Uint32(iaid[:])), 10),
 	}
 }

@@ -49,7 +49,7 @@ func packet6(t *testing.T, kind dhcpv6.MessageType, modifiers ...dhcpv6.Modifier
 
 func ask6(t *testing.T, s *Server, now time.Time, m *dhcpv6.Message) *dhcpv6.Message {
 	t.Helper()
-	r := s.Handle6(m.ToBytes(), link, now)
+	r := s.Handle6(m.ToBytes(), link, "", now)
 	if r == nil {
 		return nil
 	}
@@ -150,7 +150,7 @@ func TestMACOfLinkLocalAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	from := netip.MustParseAddr("fe80::5054:ff:fe00:b")
-	if s.Handle6(solicit.ToBytes(), from, start) == nil {
+	if s.Handle6(solicit.ToBytes(), from, "", start) == nil {
 		t.Fatal("no answer")
 	}
 	if got := s.Leases(start); len(got) != 1 || got[0].MAC != macB.String() {

@@ -121,3 +121,26 @@ func (p Paths) GuestLog(name string) string { return filepath.Join(p.LogDir, nam
 
 // Owners is the record of files given to the guests' user.
 func (p Paths) Owners() string { return filepath.Join(p.StateDir, "owners") }
+
+// Live returns the places of what runs, of the instance whose socket it is:
+// SocketDir, StateDir, PoolStateDir and NetworkStateDir are set.
+func Live(socket string, system bool) Paths {
+	dir := filepath.Dir(socket)
+	p := Paths{
+		System: system, SocketDir: dir, StateDir: filepath.Join(dir, "uml"),
+		PoolStateDir: filepath.Join(dir, "uml/storage"), NetworkStateDir: filepath.Join(dir, "uml/networks"),
+	}
+	if !system {
+		p.StateDir = filepath.Join(p.StateDir, "run")
+	}
+	return p
+}
+
+// Network is the folder of a virtual network's process, by the network's uuid.
+func (p Paths) Network(uuid string) string { return filepath.Join(p.NetworkStateDir, uuid) }
+
+// PrivateNetwork is the folder of the process of an interface that shares its
+// network with nobody, by the domain's uuid and the interface's name (vecN).
+func (p Paths) PrivateNetwork(uuid, name string) string {
+	return filepath.Join(p.Guest(uuid), "net-"+name)
+}

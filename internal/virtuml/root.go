@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"virtumld/internal/virtuml/browse"
+	"virtumld/internal/virtuml/capture"
 	"virtumld/internal/virtuml/clone"
 	"virtumld/internal/virtuml/doctor"
 	"virtumld/internal/virtuml/image"
@@ -71,6 +72,6 @@ Completion for a shell is printed by "virtuml completion bash", zsh or fish.`,
 	images := image.Command()
 	images.AddCommand(clone.Commands()...)
 	images.AddCommand(browse.Commands()...)
-	root.AddCommand(images, run.Command(), doctor.Command())
+	root.AddCommand(images, run.Command(), capture.Command(), doctor.Command())
 	return root
 }

@@ -78,6 +78,10 @@ func newInstance(ctx context.Context, s setup) (instance, error) {
 	bus := &domain.Bus{}
 	u.domains = domain.NewList(st, u.machine, bus, s.log)
 	u.domains.OnIdle(s.changed)
+	u.domains.OnBridge(func(name string) string {
+		joint, _ := u.networks.Join(ctx, name, "") // without a network there is no bridge
+		return joint.Bridge
+	})
 	if err := u.domains.Load(ctx); err != nil {
 		return nil, errors.Join(err, u.Close())
 	}

@@ -24,6 +24,9 @@ type List struct {
 	version  atomic.Uint64 // counts the changes of all views
 	lastPort atomic.Int64  // the number in the next generated name of an interface
 
+	// bridgeOf tells the host's bridge of a network, "" for none; it may be nil.
+	bridgeOf func(network string) string
+
 	followers sync.WaitGroup // the goroutines of running guests
 
 	mu     sync.RWMutex // guards: all below
@@ -43,6 +46,10 @@ func NewList(st *store.Store, machine Machine, bus *Bus, log *slog.Logger) *List
 		byID:   make(map[int32]*Domain),
 	}
 }
+
+// OnBridge has find tell the bridge of the host that an active network is, ""
+// for another one. It is called before the list is used.
+func (l *List) OnBridge(find func(network string) string) { l.bridgeOf = find }
 
 // ByUUID finds a domain. name only serves the error's text.
 func (l *List) ByUUID(id uuid.UUID, name string) (*Domain, error) {

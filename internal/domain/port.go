@@ -69,7 +69,7 @@ func (d *Domain) InterfaceAddresses(ctx context.Context, source AddressSource) (
 // the host and their ports' uuids. Names are never used twice by one daemon,
 // as libvirt does it (src/util/virnetdev.c, virNetDevGenerateName).
 func (l *List) named(def *domxml.Definition) *domxml.Definition {
-	return def.WithPorts(func(prefix string) string {
+	def = def.WithPorts(func(prefix string) string {
 		for {
 			name := prefix + strconv.FormatInt(l.lastPort.Add(1)-1, 10)
 			if _, err := os.Lstat(filepath.Join("/sys/class/net", name)); err != nil {
@@ -77,6 +77,15 @@ func (l *List) named(def *domxml.Definition) *domxml.Definition {
 			}
 		}
 	})
+	if l.bridgeOf == nil {
+		return def
+	}
+	for i := range def.Interfaces { // WithPorts has made its own
+		if n := &def.Interfaces[i]; n.Type == domxml.InterfaceNetwork {
+			n.Bridge = l.bridgeOf(n.Source)
+		}
+	}
+	return def
 }
 
 // keepNames has named pass over the names that def's running guest has.

@@ -50,7 +50,7 @@ func (s *server) open() error {
 		if err := handOver(s.spec); err != nil {
 			return err
 		}
-		if err := become(s.spec.User, s.spec.ownsDevice()); err != nil {
+		if err := become(s.spec.User, s.spec.changesDevice()); err != nil {
 			return err
 		}
 	}
@@ -62,12 +62,27 @@ func (s *server) close() {
 	s.sw.Close()
 }
 
+// watchDevice calls end when somebody has taken the network's device away: who
+// keeps this process starts it anew, and with it the device.
+func (s *server) watchDevice(ctx context.Context, end func()) {
+	if s.way.device == nil {
+		return
+	}
+	select {
+	case <-s.way.port.Done():
+		logf("the device %s is gone", s.way.tapName)
+		end()
+	case <-ctx.Done():
+	}
+}
+
 // run serves clients until ctx ends.
 func (s *server) run(ctx context.Context, listener *net.UnixListener) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer s.running.Wait()
 	defer cancel()
 	context.AfterFunc(ctx, func() { listener.Close() })
+	go s.watchDevice(ctx, cancel)
 	for {
 		s.clients <- struct{}{}
 		conn, err := listener.AcceptUnix()

@@ -29,6 +29,9 @@ type Spec struct {
 	// Tap, Bridge or Socket are another way out, "" or nil for none.
 	Tap    *Tap    `json:",omitempty"`
 	Socket *Socket `json:",omitempty"`
+	// Trunk has the way out carry the frames of ports in VLANs with tags;
+	// without it those ports reach nothing there.
+	Trunk bool `json:",omitempty"`
 	// Inbound and Outbound shape what goes in and out of the gateway.
 	Inbound, Outbound netswitch.Shape
 	// User, when set, is the unprivileged user that the process becomes.
@@ -51,10 +54,15 @@ type Tap struct {
 	// Mode of a macvtap: vepa, bridge, private or passthru.
 	Mode string
 	// MAC is the guest's own; a tap gets one that begins with fe:.
-	MAC  string
-	MTU  int
+	MAC string
+	MTU int
+	// VLAN is the VLAN of the bridge's port without a tag, Tags those with
+	// one.
 	VLAN uint16
-	Keep bool
+	Tags []uint16
+	// Isolated ports of a bridge cannot reach each other.
+	Isolated bool
+	Keep     bool
 	// Down is the device's link state.
 	Down bool
 }

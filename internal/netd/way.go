@@ -37,8 +37,8 @@ func newGateway(config usernet.Config, log func(string, ...any)) (gateway, error
 // not at all.
 type wayOut struct {
 	gateway gateway
-	// device is a tap that is not plugged in yet.
-	device  io.ReadWriteCloser
+	// device is the network's tap; whoever has a port closes it with that.
+	device  tap.Device
 	tapName string
 
 	// mu guards port's settings.
@@ -46,8 +46,9 @@ type wayOut struct {
 	port *netswitch.Port
 }
 
-// ownsDevice says that the network has a device of the host that it may change.
-func (s *Spec) ownsDevice() bool { return s.Tap != nil && !s.Tap.Keep }
+// changesDevice says that the network has a device of the host that only who may
+// administer the network can change: a macvtap.
+func (s *Spec) changesDevice() bool { return s.Tap != nil && s.Tap.Direct != "" && !s.Tap.Keep }
 
 // openDevice opens what needs privileges.
 func (w *wayOut) openDevice(spec *Spec) error {
@@ -91,9 +92,7 @@ func (w *wayOut) connection(spec *Spec, log func(string, ...any)) (netswitch.Con
 		}
 		return w.gateway.Link(), "gateway", nil
 	case w.device != nil:
-		conn := w.device
-		w.device = nil
-		return conn, w.tapName, nil
+		return w.device, w.tapName, nil
 	case spec.Socket != nil:
 		conn, err := qemusock.Open(qemusock.Config{
 			Kind: qemusock.Kind(spec.Socket.Kind), Address: spec.Socket.Address, Local: spec.Socket.Local,
@@ -109,7 +108,7 @@ func (w *wayOut) connection(spec *Spec, log func(string, ...any)) (netswitch.Con
 
 // uplink is the settings of the way out's port.
 func uplink(spec *Spec, name string) netswitch.PortConfig {
-	return netswitch.PortConfig{Name: name, Uplink: true, In: spec.Inbound, Out: spec.Outbound}
+	return netswitch.PortConfig{Name: name, Uplink: true, Trunk: spec.Trunk, In: spec.Inbound, Out: spec.Outbound}
 }
 
 // configure changes the gateway's settings, the device's link and the shape; the
@@ -125,8 +124,8 @@ func (w *wayOut) configure(spec *Spec) error {
 			return err
 		}
 	}
-	if spec.ownsDevice() && w.tapName != "" {
-		if err := tap.SetLink(w.tapName, !spec.Tap.Down); err != nil {
+	if spec.Tap != nil && w.device != nil {
+		if err := w.device.SetLink(!spec.Tap.Down); err != nil {
 			return err
 		}
 	}
@@ -142,7 +141,24 @@ func (w *wayOut) state() State {
 	if w.gateway != nil {
 		state.Leases, state.ARP = w.gateway.Leases(), w.gateway.Neighbours()
 	}
+	if w.device != nil {
+		state.ARP = hostNeighbours()
+	}
 	return state
+}
+
+// hostNeighbours are the addresses that the host has seen beyond its devices.
+func hostNeighbours() []usernet.Lease {
+	known, err := tap.Neighbours()
+	if err != nil {
+		logf("%v", err)
+		return nil
+	}
+	list := make([]usernet.Lease, len(known))
+	for i, n := range known {
+		list[i] = usernet.Lease{MAC: n.MAC, Address: n.Address}
+	}
+	return list
 }
 
 // close takes the way out down, and with it what was made of a tap.
@@ -155,7 +171,7 @@ func (w *wayOut) close() {
 			logf("the gateway: %v", err)
 		}
 	}
-	if w.device != nil {
+	if w.device != nil && w.port == nil {
 		_ = w.device.Close()
 	}
 }

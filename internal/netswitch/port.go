@@ -35,8 +35,9 @@ type PortConfig struct {
 	// each other. 0 is the untagged one, in which a gateway is.
 	VLAN uint16
 	// Trunk ports carry the frames of all VLANs, tagged (IEEE 802.1Q) but
-	// for those of VLAN.
+	// for those of VLAN; with Tags, of those VLANs only.
 	Trunk bool
+	Tags  []uint16 `json:",omitempty"`
 	// Down is a link without carrier: nothing passes.
 	Down bool
 	// Uplink is a port that serves all others: a gateway, a tap, a socket.

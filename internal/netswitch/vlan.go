@@ -1,6 +1,9 @@
 package netswitch
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // The parts of an Ethernet frame (IEEE 802.3) and of a tag (IEEE 802.1Q).
 const (
@@ -35,9 +38,19 @@ func admitVLAN(c *PortConfig, frame []byte) (bare []byte, tag uint16, ok bool) {
 		tag |= c.VLAN
 	case vlanReserved:
 		return nil, 0, false
+	default:
+		if !c.carries(tag) {
+			return nil, 0, false
+		}
 	}
 	copy(frame[tagSize:], frame[:typeOffset])
 	return frame[tagSize:], tag, true
+}
+
+// carries reports whether a trunk has the tag's VLAN.
+func (c *PortConfig) carries(tag uint16) bool {
+	id := tag & vlanMask
+	return len(c.Tags) == 0 || id == c.VLAN || slices.Contains(c.Tags, id)
 }
 
 // passage says how a frame of a VLAN goes out of a port.
@@ -54,7 +67,7 @@ func passageFor(c *PortConfig, tag uint16) passage {
 	switch {
 	case tag&vlanMask == c.VLAN:
 		return bare
-	case c.Trunk:
+	case c.Trunk && c.carries(tag):
 		return tagged
 	default:
 		return barred

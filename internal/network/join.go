@@ -50,6 +50,7 @@ func (s *Networks) Join(_ context.Context, name, portgroup string) (Joint, error
 		}
 	}
 	j.VLAN, j.Trunk = accessVLAN(vlan)
+	j.Tags = trunkTags(vlan)
 	return j, nil
 }
 
@@ -65,4 +66,18 @@ func accessVLAN(v *networkxml.VLAN) (id uint16, trunk bool) {
 		return uint16(v.Native), true
 	}
 	return 0, true
+}
+
+// trunkTags are the VLANs whose frames a trunk carries with tags.
+func trunkTags(v *networkxml.VLAN) []uint16 {
+	if v == nil || !v.Trunk {
+		return nil
+	}
+	var tags []uint16
+	for _, tag := range v.Tags {
+		if v.NativeMode != "untagged" || tag != v.Native {
+			tags = append(tags, uint16(tag))
+		}
+	}
+	return tags
 }

@@ -123,5 +123,7 @@ type Joint struct {
 	Isolated  bool
 	VLAN      uint16
 	Trunk     bool
-	In, Out   netswitch.Shape
+	// Tags are the VLANs of a trunk, beside VLAN.
+	Tags    []uint16
+	In, Out netswitch.Shape
 }

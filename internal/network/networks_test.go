@@ -389,7 +389,7 @@ func TestJoin(t *testing.T) {
 	plain := network.Joint{MTU: 9000, Isolated: true, VLAN: 7}
 	slow, trunk := plain, plain
 	slow.Portgroup, slow.Out, slow.In = "slow", netswitch.Shape{Average: 10 << 10, Peak: 20 << 10, Burst: 30 << 10}, netswitch.Shape{Average: 40 << 10}
-	trunk.Portgroup, trunk.VLAN, trunk.Trunk = "trunk", 3, true
+	trunk.Portgroup, trunk.VLAN, trunk.Trunk, trunk.Tags = "trunk", 3, true, []uint16{4}
 	equal(t, "the default group", join("isolated", ""), slow)
 	equal(t, "a trunk", join("isolated", "trunk"), trunk)
 	equal(t, "no such group", join("isolated", "other"), plain)

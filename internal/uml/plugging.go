@@ -51,6 +51,12 @@ func (m *Machine) joinAll(ctx context.Context, interfaces []domxml.Interface) ([
 
 // join asks for the network of an interface that has one.
 func (m *Machine) join(ctx context.Context, n *domxml.Interface) (network.Joint, error) {
+	if n.Type == domxml.InterfaceBridge && n.MTU == 0 {
+		n.MTU = bridgeMTU(n.Source)
+	}
+	if n.Type == domxml.InterfaceUser && n.MTU == 0 {
+		n.MTU = userMTU
+	}
 	if n.Type != domxml.InterfaceNetwork {
 		return network.Joint{}, nil
 	}
@@ -61,7 +67,24 @@ func (m *Machine) join(ctx context.Context, n *domxml.Interface) (network.Joint,
 	if err == nil && n.MTU == 0 {
 		n.MTU = joint.MTU
 	}
+	if err == nil && n.MTU == 0 {
+		n.MTU = bridgeMTU(joint.Bridge)
+	}
 	return joint, err
+}
+
+// usualMTU is Ethernet's, which guests have without being told.
+const usualMTU = 1500
+
+// bridgeMTU is the MTU of a guest behind a bridge of the host: as in libvirt
+// the bridge's, and 0 for the usual one. That there is no such bridge is for
+// who joins it to say.
+func bridgeMTU(name string) int {
+	bridge, err := net.InterfaceByName(name)
+	if name == "" || err != nil || bridge.MTU == usualMTU {
+		return 0
+	}
+	return bridge.MTU
 }
 
 // plugging is what a supervisor has to know of an interface. device is what
@@ -77,6 +100,11 @@ func (m *Machine) plugging(ctx context.Context, o owner, n domxml.Interface, joi
 	own, err := private(ctx, n, joint)
 	if err != nil {
 		return i, err
+	}
+	if own.Tap != nil {
+		if err := devicePort(own, &i.Port, n.Type); err != nil {
+			return i, err
+		}
 	}
 	own.Name = o.name + " " + i.String()
 	own.Dir = filepath.Join(m.Paths.Guest(o.uuid), "net-"+i.String())
@@ -94,10 +122,10 @@ func port(o owner, n domxml.Interface, joint network.Joint) netd.Port {
 	p := netd.Port{ID: n.PortID, Owner: o.name, OwnerUUID: o.uuid, MAC: n.MAC}
 	p.PortConfig = netswitch.PortConfig{
 		Name: n.Target, Isolated: n.Isolated || joint.Isolated, Down: n.Down,
-		VLAN: joint.VLAN, Trunk: joint.Trunk, In: joint.In, Out: joint.Out,
+		VLAN: joint.VLAN, Trunk: joint.Trunk, Tags: joint.Tags, In: joint.In, Out: joint.Out,
 	}
 	if len(n.VLANs) > 0 {
-		p.VLAN, p.Trunk = vlan(n)
+		p.VLAN, p.Trunk, p.Tags = vlan(n)
 	}
 	if n.Outbound.Average != 0 {
 		p.In = shape(n.Outbound)
@@ -108,18 +136,37 @@ func port(o owner, n domxml.Interface, joint network.Joint) netd.Port {
 	return p
 }
 
-// vlan is the VLAN whose frames are untagged, and whether the others are there
-// too.
-func vlan(n domxml.Interface) (id uint16, trunk bool) {
+// vlan is the VLAN whose frames are untagged, whether others are there too, and
+// which.
+func vlan(n domxml.Interface) (id uint16, trunk bool, tags []uint16) {
 	if !n.Trunk {
-		return n.VLANs[0].ID, false
+		return n.VLANs[0].ID, false, nil
 	}
 	for _, tag := range n.VLANs {
 		if tag.Native == "untagged" {
 			id = tag.ID
+		} else {
+			tags = append(tags, tag.ID)
 		}
 	}
-	return id, true
+	return id, true, tags
+}
+
+// devicePort has the host's device take care of VLANs and isolation: the port of
+// a bridge is given them, and through a tap alone their frames go with tags.
+func devicePort(own *netd.Spec, port *netd.Port, kind domxml.InterfaceType) error {
+	if kind == domxml.InterfaceEthernet {
+		if port.Trunk && port.VLAN != 0 {
+			return virerr.In(virerr.UML, libvirt.ErrConfigUnsupported,
+				"<interface> %s: a native VLAN is not available with type='ethernet', where all frames of VLANs have tags", port.MAC)
+		}
+		own.Trunk = port.VLAN != 0 || port.Trunk
+		return nil
+	}
+	own.Tap.Isolated = port.Isolated
+	own.Tap.VLAN, own.Tap.Tags = port.VLAN, port.Tags
+	port.VLAN, port.Trunk, port.Tags = 0, false, nil
+	return nil
 }
 
 // shape is a <bandwidth> in bytes.
@@ -132,7 +179,7 @@ func shape(b domxml.Bandwidth) netswitch.Shape {
 // private describes the network of an interface that shares its own with
 // nobody.
 func private(ctx context.Context, n domxml.Interface, joint network.Joint) (*netd.Spec, error) {
-	tap := &netd.Tap{Name: n.Target, MAC: n.MAC, MTU: n.MTU}
+	tap := &netd.Tap{Name: n.Target, MAC: n.MAC, MTU: n.MTU, Down: n.Down}
 	switch n.Type {
 	case domxml.InterfaceUser:
 		gateway, err := userGateway(n)

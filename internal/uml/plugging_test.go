@@ -138,7 +138,7 @@ func TestPort(t *testing.T) {
 	want := netswitch.PortConfig{
 		Name: "vnet5", Isolated: true, VLAN: 7, In: netswitch.Shape{Average: 1}, Out: netswitch.Shape{Average: 2},
 	}
-	if i.Port.ID != "p-o-r-t" || i.Port.PortConfig != want {
+	if i.Port.ID != "p-o-r-t" || !reflect.DeepEqual(i.Port.PortConfig, want) {
 		t.Errorf("%+v, want %+v", i.Port, want)
 	}
 	n.Down = true
@@ -148,15 +148,32 @@ func TestPort(t *testing.T) {
 		t.Fatal(err)
 	}
 	want = netswitch.PortConfig{
-		Name: "vnet5", Isolated: true, VLAN: 9, Trunk: true, Down: true,
+		Name: "vnet5", Isolated: true, VLAN: 9, Trunk: true, Tags: []uint16{8}, Down: true,
 		In: netswitch.Shape{Average: 40 << 10}, Out: netswitch.Shape{Average: 10 << 10, Peak: 20 << 10, Burst: 30 << 10},
 	}
-	if i.Port.PortConfig != want {
+	if !reflect.DeepEqual(i.Port.PortConfig, want) {
 		t.Errorf("%+v, want %+v", i.Port.PortConfig, want)
 	}
 	joined := n
 	if _, err := m.join(t.Context(), &joined); err != nil || joined.MTU != 1400 {
 		t.Errorf("MTU %d, %v", joined.MTU, err)
+	}
+}
+
+// The two ends of a user network have the same MTU, the document's or a large
+// one.
+func TestUserMTU(t *testing.T) {
+	t.Parallel()
+	m := testMachine(network.Joint{})
+	for given, want := range map[int]int{0: userMTU, 1500: 1500} {
+		n := domxml.Interface{Type: domxml.InterfaceUser, MAC: testMAC, MTU: given}
+		if _, err := m.join(t.Context(), &n); err != nil || n.MTU != want {
+			t.Errorf("an MTU of %d becomes %d, %v", given, n.MTU, err)
+		}
+		i, err := plug(t, m, n)
+		if err != nil || i.Spec.Gateway.MTU != want {
+			t.Errorf("the gateway's MTU is %d, %v", i.Spec.Gateway.MTU, err)
+		}
 	}
 }
 
@@ -167,7 +184,7 @@ func TestUserGateway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := c.Subnets[0].Gateway.String(); got != "10.0.2.2/24" || !c.NAT || c.DNS == nil || c.MTU != 1500 {
+	if got := c.Subnets[0].Gateway.String(); got != "10.0.2.2/24" || !c.NAT || c.DNS == nil || c.MTU != userMTU {
 		t.Errorf("%+v", c)
 	}
 	if got := c.Subnets[0].DHCP.Hosts[0]; got != (usernet.Host{MAC: testMAC, Address: netip.MustParseAddr("10.0.2.15")}) {

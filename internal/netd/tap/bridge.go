@@ -24,7 +24,7 @@ func tapMAC(guest string) (net.HardwareAddr, error) {
 }
 
 // joinBridge makes the link a port of the bridge, with the bridge's MTU unless
-// another is wanted, and in its VLAN only.
+// another is wanted, and in its VLANs only.
 func joinBridge(link netlink.Link, cfg Config) error {
 	name := link.Attrs().Name
 	bridge, err := netlink.LinkByName(cfg.Bridge)
@@ -36,26 +36,33 @@ func joinBridge(link netlink.Link, cfg Config) error {
 			return err
 		}
 	}
-	if cfg.VLAN != 0 && !filtersVLANs(bridge) {
+	if cfg.hasVLANs() && !filtersVLANs(bridge) {
 		return unsupported("the bridge %s does not keep VLANs apart; an administrator can change that: ip link set %s type bridge vlan_filtering 1",
 			cfg.Bridge, cfg.Bridge)
 	}
 	if err := netlink.LinkSetMaster(link, bridge); err != nil {
 		return failed(err, "Unable to add bridge %s port %s", cfg.Bridge, name)
 	}
-	if cfg.VLAN != 0 {
-		return setVLAN(link, cfg.VLAN)
+	if cfg.Isolated {
+		if err := netlink.LinkSetIsolated(link, true); err != nil {
+			return failed(err, "Unable to set isolated flag on '%s'", name)
+		}
+	}
+	if cfg.hasVLANs() {
+		return setVLANs(link, cfg)
 	}
 	return nil
 }
+
+func (cfg *Config) hasVLANs() bool { return cfg.VLAN != 0 || len(cfg.Tags) > 0 }
 
 func filtersVLANs(link netlink.Link) bool {
 	bridge, ok := link.(*netlink.Bridge)
 	return ok && bridge.VlanFiltering != nil && *bridge.VlanFiltering
 }
 
-// setVLAN makes the port an access port of that VLAN and of no other.
-func setVLAN(link netlink.Link, id uint16) error {
+// setVLANs has the port carry its VLANs and no other.
+func setVLANs(link netlink.Link, cfg Config) error {
 	name := link.Attrs().Name
 	vlans, err := netlink.BridgeVlanList()
 	if err != nil {
@@ -66,7 +73,15 @@ func setVLAN(link netlink.Link, id uint16) error {
 			return failed(err, "error removing vlan filter from interface %s", name)
 		}
 	}
-	if err := netlink.BridgeVlanAdd(link, id, true, true, false, true); err != nil {
+	for _, id := range cfg.Tags {
+		if err := netlink.BridgeVlanAdd(link, id, false, false, false, true); err != nil {
+			return failed(err, "error adding vlan filter to interface %s", name)
+		}
+	}
+	if cfg.VLAN == 0 {
+		return nil
+	}
+	if err := netlink.BridgeVlanAdd(link, cfg.VLAN, true, true, false, true); err != nil {
 		return failed(err, "error adding vlan filter to interface %s", name)
 	}
 	return nil

@@ -16,11 +16,17 @@ type Config struct {
 	MAC string
 	// MTU is in bytes; 0 is the bridge's, or what the host chooses.
 	MTU int
-	// VLAN is the access VLAN of the bridge's port, 0 for none.
+	// VLAN is the VLAN of the frames that the bridge's port carries without
+	// a tag, 0 for none. Tags are those whose frames it carries with one;
+	// without both, the port is as the bridge makes it.
 	VLAN uint16
+	Tags []uint16
+	// Isolated ports of a bridge cannot reach each other.
+	Isolated bool
 	// Keep is a device of somebody else's: it is there already, and is
 	// neither changed nor removed.
 	Keep bool
-	// Down is the device's link state.
+	// Down is the device's link state: a tap without carrier, a macvtap that
+	// is not up.
 	Down bool
 }

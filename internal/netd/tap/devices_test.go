@@ -65,7 +65,7 @@ func send(t *testing.T, d io.Writer, p []byte) {
 }
 
 // open opens a device until the test ends.
-func open(t *testing.T, cfg Config) (io.ReadWriteCloser, string) {
+func open(t *testing.T, cfg Config) (Device, string) {
 	t.Helper()
 	d, name, err := Open(cfg)
 	if err != nil {
@@ -88,6 +88,8 @@ func link(t *testing.T, name string) netlink.Link {
 	}
 	return l
 }
+
+func hasCarrier(l netlink.Link) bool { return l.Attrs().RawFlags&unix.IFF_LOWER_UP != 0 }
 
 func isUp(l netlink.Link) bool { return l.Attrs().Flags&net.FlagUp != 0 }
 
@@ -154,21 +156,28 @@ func testTap(t *testing.T) {
 
 func testDown(t *testing.T) {
 	d, name := open(t, Config{Name: "down0", Down: true})
-	if isUp(link(t, name)) {
-		t.Error("the tap is up")
+	if hasCarrier(link(t, name)) {
+		t.Error("the tap has a carrier")
 	}
-	if _, err := d.Write(frame(guestMAC, "x")); !errors.Is(err, unix.EIO) {
-		t.Errorf("a tap that is down takes a frame: %v", err)
-	}
-	if err := SetLink(name, true); err != nil {
-		t.Fatal(err)
+	for _, up := range []bool{true, false, true} {
+		if err := d.SetLink(up); err != nil || hasCarrier(link(t, name)) != up {
+			t.Errorf("link %t: the carrier is %t, %v", up, hasCarrier(link(t, name)), err)
+		}
 	}
 	send(t, d, frame(guestMAC, "x"))
-	if err := SetLink(name, false); err != nil || isUp(link(t, name)) {
-		t.Errorf("the tap is up again: %v", err)
+	dummy(t)
+	m, name := open(t, Config{Direct: "dummy0", Name: "down1", Down: true})
+	if isUp(link(t, name)) {
+		t.Error("the macvtap is up")
 	}
-	if err := SetLink("nothing0", true); err == nil || !strings.Contains(err.Error(), "Cannot set interface flags on 'nothing0'") {
-		t.Errorf("the state of no device: %v", err)
+	if err := m.SetLink(true); err != nil || !isUp(link(t, name)) {
+		t.Errorf("the macvtap is down: %v", err)
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := d.SetLink(true); err == nil {
+		t.Error("the link of a closed tap can be set")
 	}
 }
 
@@ -193,7 +202,7 @@ func testBridge(t *testing.T) {
 func testVLAN(t *testing.T) {
 	bridge(t, "br0", true)
 	macs := []string{"52:54:00:00:00:01", "52:54:00:00:00:02", "52:54:00:00:00:03", "52:54:00:00:00:04"}
-	var ports []io.ReadWriteCloser
+	var ports []Device
 	for i, vlan := range []uint16{7, 7, 8, 8} {
 		d, _ := open(t, Config{Bridge: "br0", MAC: macs[i], VLAN: vlan})
 		ports = append(ports, d)
@@ -205,6 +214,20 @@ func testVLAN(t *testing.T) {
 	}
 	if got := receiveText(t, ports[3]); got != "eight" {
 		t.Errorf("VLAN 8 got %q first", got)
+	}
+	// A trunk has the frames of its VLANs with tags but for those of its own.
+	trunk, _ := open(t, Config{Bridge: "br0", MAC: "52:54:00:00:00:05", VLAN: 8, Tags: []uint16{9}})
+	nine, _ := open(t, Config{Bridge: "br0", MAC: "52:54:00:00:00:06", VLAN: 9})
+	send(t, ports[0], frame(macs[0], "seven")) // which it has not
+	send(t, ports[2], frame(macs[2], "eight"))
+	if got := receiveText(t, trunk); got != "eight" {
+		t.Errorf("the trunk got %q first", got)
+	}
+	tagged := frame("52:54:00:00:00:05", "nine")
+	tagged = append(tagged[:12:12], append([]byte{0x81, 0, 0, 9}, tagged[12:]...)...)
+	send(t, trunk, tagged)
+	if got := receiveText(t, nine); got != "nine" {
+		t.Errorf("VLAN 9 got %q first", got)
 	}
 }
 
@@ -316,6 +339,9 @@ func testKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	d, name = open(t, Config{Name: "theirs", Keep: true})
+	if err := d.SetLink(false); err != nil {
+		t.Errorf("the link of somebody else's macvtap: %v", err)
+	}
 	if err := d.Close(); err != nil || !exists(name) {
 		t.Errorf("after Close the macvtap of somebody else is there: %t, %v", exists(name), err)
 	}

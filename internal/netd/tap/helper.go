@@ -34,8 +34,11 @@ func bridgeHelper() string {
 // openByHelper has the helper make a tap in a bridge. What only an
 // administrator can change stays as the helper has made it.
 func openByHelper(cfg Config, helper string) (*device, error) {
-	if cfg.VLAN != 0 {
+	if cfg.hasVLANs() {
 		return nil, unsupported("an unprivileged process cannot put a port of the bridge %s into a VLAN", cfg.Bridge)
+	}
+	if cfg.Isolated {
+		return nil, unsupported("an unprivileged process cannot isolate a port of the bridge %s", cfg.Bridge)
 	}
 	fd, err := runHelper(helper, cfg.Bridge)
 	if err != nil {
@@ -48,7 +51,7 @@ func openByHelper(cfg Config, helper string) (*device, error) {
 	if err != nil {
 		return nil, errors.Join(failed(err, "%s: the descriptor that it sent is no tap", helper), unix.Close(fd))
 	}
-	return newDevice(fd, request.Name())
+	return newTap(fd, request.Name(), cfg)
 }
 
 // runHelper returns the descriptor that the helper sends.

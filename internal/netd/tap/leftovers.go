@@ -24,9 +24,9 @@ func ownAlias() (string, error) {
 	return fmt.Sprintf(aliasFormat, id.PID, id.Start), nil
 }
 
-// removeLeftovers removes the macvtaps of processes that were killed. What
+// RemoveLeftovers removes the macvtaps of processes that were killed. What
 // cannot be removed stays: the device that is opened next says if that hurts.
-func removeLeftovers() {
+func RemoveLeftovers() {
 	links, err := netlink.LinkList()
 	if err != nil {
 		return

@@ -24,7 +24,7 @@ var modes = map[string]netlink.MacvlanMode{
 
 // openMacvtap makes a macvtap on the lower device.
 func openMacvtap(cfg Config) (*device, error) {
-	removeLeftovers()
+	RemoveLeftovers()
 	link, err := addMacvtap(cfg)
 	if err != nil {
 		return nil, err
@@ -33,10 +33,14 @@ func openMacvtap(cfg Config) (*device, error) {
 	if err := mark(link); err != nil {
 		return nil, errors.Join(err, remove())
 	}
-	if err := SetLink(link.Attrs().Name, !cfg.Down); err != nil {
+	if err := setFlags(link.Attrs().Name, !cfg.Down); err != nil {
 		return nil, errors.Join(err, remove())
 	}
-	return attachMacvtap(link, remove)
+	d, err := attachMacvtap(link, remove)
+	if err == nil {
+		d.setLink = func(up bool) error { return setFlags(d.name, up) }
+	}
+	return d, err
 }
 
 // mark says whose the device is, for removeLeftovers.
@@ -56,7 +60,7 @@ func addMacvtap(cfg Config) (netlink.Link, error) {
 	if !ok {
 		return nil, unsupported("the mode '%s' of a macvtap is not vepa, bridge, private or passthru", cfg.Mode)
 	}
-	if cfg.VLAN != 0 {
+	if cfg.hasVLANs() {
 		return nil, unsupported("a macvtap on %s cannot be given a VLAN; use a bridge, or a VLAN device of the host", cfg.Direct)
 	}
 	lower, err := netlink.LinkByName(cfg.Direct)

@@ -2,7 +2,6 @@ package tap
 
 import (
 	"errors"
-	"io"
 	"os"
 
 	libvirt "github.com/digitalocean/go-libvirt"
@@ -26,7 +25,7 @@ const (
 //
 // A tap that Open has made goes with its process. A macvtap does not: what is
 // left of a process that was killed is removed by the next Open of a macvtap.
-func Open(cfg Config) (io.ReadWriteCloser, string, error) {
+func Open(cfg Config) (Device, string, error) {
 	var d *device
 	var err error
 	switch {
@@ -45,8 +44,8 @@ func Open(cfg Config) (io.ReadWriteCloser, string, error) {
 	return d, d.name, nil
 }
 
-// SetLink sets the state of a device's link. The error is a *virerr.Error.
-func SetLink(name string, up bool) error {
+// setFlags sets a device up or down.
+func setFlags(name string, up bool) error {
 	link, err := netlink.LinkByName(name)
 	if err == nil && up {
 		err = netlink.LinkSetUp(link)
@@ -75,7 +74,7 @@ func openTap(cfg Config) (*device, error) {
 	if err := setUp(name, mac, cfg); err != nil {
 		return nil, errors.Join(err, unix.Close(fd))
 	}
-	return newDevice(fd, name)
+	return newTap(fd, name, cfg)
 }
 
 // makeTap makes a tap, or attaches to one that is there and free.
@@ -126,7 +125,7 @@ func setUp(name string, mac []byte, cfg Config) error {
 			return err
 		}
 	}
-	return SetLink(name, !cfg.Down)
+	return setFlags(name, true)
 }
 
 func setMTU(link netlink.Link, mtu int) error {
@@ -150,7 +149,7 @@ func openKept(cfg Config) (*device, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newDevice(fd, name)
+	return newTap(fd, name, cfg)
 }
 
 // mayAdminister reports whether the process may make network devices.

@@ -129,6 +129,7 @@ func (o *own) stopProcess(process Process) {
 		o.log("cannot end the network process of %s: %v", o.settings().Name, err)
 	}
 	o.children.forget(process)
+	netd.RemoveDevices(o.settings())
 }
 
 // configure changes the settings of the running process and of those to come.
@@ -157,6 +158,7 @@ func CleanUp(i *Interface) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()
+	defer netd.RemoveDevices(i.Own)
 	process, err := netd.Find(ctx, i.Own.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

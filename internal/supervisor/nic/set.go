@@ -160,7 +160,17 @@ func configurable(from, to *netd.Spec) bool {
 		return from == to
 	}
 	return (from.Gateway == nil) == (to.Gateway == nil) &&
-		reflect.DeepEqual(from.Tap, to.Tap) && reflect.DeepEqual(from.Socket, to.Socket)
+		from.Trunk == to.Trunk && reflect.DeepEqual(linked(from.Tap), linked(to.Tap)) && reflect.DeepEqual(from.Socket, to.Socket)
+}
+
+// linked is t with its link up: that state can change.
+func linked(t *netd.Tap) *netd.Tap {
+	if t == nil {
+		return nil
+	}
+	up := *t
+	up.Down = false
+	return &up
 }
 
 // replace is move to another network in the same folder, which has to be free

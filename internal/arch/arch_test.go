@@ -46,6 +46,7 @@ var leaves = map[string][]string{
 	"internal/hostinfo":           nil,
 	"internal/config":             nil,
 	"internal/sock":               nil,
+	"internal/rundir":             nil,
 	"internal/supervisor/process": nil,
 	"internal/domxml":             {"internal/virerr", "internal/virxml"},
 	"internal/virxml":             nil,

@@ -5,6 +5,8 @@ import (
 	"os"
 
 	libvirt "github.com/digitalocean/go-libvirt"
+
+	"virtumld/internal/rundir"
 )
 
 // Client asks a network's process. Its methods may be called at the same time;
@@ -100,18 +102,14 @@ func (c *Client) ask(ctx context.Context, r request) (report, error) {
 		conn.Close()
 		return report{}, err
 	}
-	if ctx.Err() != nil { // its end may set the connection's deadline yet
-		conn.Close()
-	} else {
-		keep = conn
-	}
+	keep = conn
 	return answer, answer.Error.error()
 }
 
 // ask sends a request and receives its answer. The error is that of the
 // connection only.
 func (c *channel) ask(ctx context.Context, r request, file *os.File) (report, error) {
-	stop := c.bound(ctx)
+	stop := rundir.Bound(ctx, c)
 	defer stop()
 	var answer report
 	err := c.send(r, file)

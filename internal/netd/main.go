@@ -9,6 +9,8 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+
+	"virtumld/internal/rundir"
 )
 
 // controlFD is the descriptor on which the process inherits its listening
@@ -44,7 +46,7 @@ func Main(args []string) int {
 // serve serves the network of dir until ctx ends.
 func serve(ctx context.Context, dir string) error {
 	spec := &Spec{}
-	if err := readJSON(dir, specFile, spec); err != nil {
+	if err := rundir.ReadJSON(dir, specFile, spec); err != nil {
 		return err
 	}
 	spec.Dir = dir

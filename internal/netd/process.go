@@ -10,6 +10,7 @@ import (
 	libvirt "github.com/digitalocean/go-libvirt"
 	"golang.org/x/sys/unix"
 
+	"virtumld/internal/rundir"
 	"virtumld/internal/supervisor/process"
 )
 
@@ -46,7 +47,7 @@ func Find(ctx context.Context, dir string) (*Process, error) {
 	}
 	c.Close()
 	p := newProcess(dir)
-	if err := readJSON(dir, processFile, &p.id); err != nil {
+	if err := rundir.ReadJSON(dir, processFile, &p.id); err != nil {
 		return nil, failed(libvirt.ErrInternalError, "cannot tell which process serves the network: %w", err)
 	}
 	pidfd, err := p.id.Open()

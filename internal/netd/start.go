@@ -3,18 +3,16 @@ package netd
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 	"syscall"
-	"time"
 
 	libvirt "github.com/digitalocean/go-libvirt"
 	"golang.org/x/sys/unix"
 
+	"virtumld/internal/rundir"
 	"virtumld/internal/supervisor/process"
 )
 
@@ -55,7 +53,7 @@ func prepare(ctx context.Context, spec *Spec) error {
 		return err
 	}
 	removeFiles(spec.Dir)
-	if err := writeJSON(spec.Dir, specFile, spec); err != nil {
+	if err := rundir.WriteJSON(spec.Dir, specFile, spec); err != nil {
 		return failed(libvirt.ErrSystemError, "cannot write the settings of network %s: %w", spec.Name, err)
 	}
 	return nil
@@ -72,7 +70,7 @@ func removeFiles(dir string) {
 // serves, so that from now on who connects reaches it or learns that it has
 // died.
 func spawn(executable string, spec *Spec) (*Process, error) {
-	control, err := listenControl(spec.Dir)
+	control, err := rundir.Listen(spec.Dir, controlFile)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +99,7 @@ func spawn(executable string, spec *Spec) (*Process, error) {
 		closeFile(p.parent)
 		return nil, err
 	}
-	return p, writeJSON(spec.Dir, processFile, p.id)
+	return p, rundir.WriteJSON(spec.Dir, processFile, p.id)
 }
 
 func (p *Process) execute(executable string, files []*os.File) error {
@@ -124,39 +122,9 @@ func (p *Process) execute(executable string, files []*os.File) error {
 	return nil
 }
 
-// listenControl makes the control socket.
-func listenControl(dir string) (*os.File, error) {
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	file := os.NewFile(uintptr(fd), controlFile)
-	err = inFolder(dir, func(folder string) error {
-		name := folder + "/" + controlFile
-		// The mode of a socket's file is that of the socket, less the umask.
-		if err := unix.Fchmod(fd, 0o600); err != nil {
-			return err
-		}
-		return unix.Bind(fd, &unix.SockaddrUnix{Name: name})
-	})
-	if err == nil {
-		err = unix.Listen(fd, 128)
-	}
-	if err != nil {
-		file.Close()
-		return nil, fmt.Errorf("cannot make the control socket in %s: %w", dir, err)
-	}
-	return file, nil
-}
-
 // connect connects to the process of dir and takes its first report.
 func connect(ctx context.Context, dir string) (*channel, error) {
-	var conn *net.UnixConn
-	err := inFolder(dir, func(folder string) error {
-		var err error
-		conn, err = net.DialUnix("unixpacket", nil, &net.UnixAddr{Name: folder + "/" + controlFile, Net: "unixpacket"})
-		return err
-	})
+	conn, err := rundir.Dial(dir, controlFile)
 	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist) {
 		return nil, notServed(dir)
 	}
@@ -168,7 +136,7 @@ func connect(ctx context.Context, dir string) (*channel, error) {
 		conn.Close()
 		return nil, err
 	}
-	stop := c.bound(ctx)
+	stop := rundir.Bound(ctx, c)
 	defer stop()
 	var first report
 	err = discard(c.receive(&first))
@@ -185,16 +153,6 @@ func connect(ctx context.Context, dir string) (*channel, error) {
 		return nil, err
 	}
 	return c, nil
-}
-
-// bound lets reads and writes fail at the end of ctx, until stop is called.
-func (c *channel) bound(ctx context.Context) (stop func()) {
-	cancel := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
-	return func() {
-		if cancel() {
-			_ = c.SetDeadline(time.Time{})
-		}
-	}
 }
 
 // discard closes a descriptor that nobody asked for.

@@ -12,6 +12,7 @@ import (
 	libvirt "github.com/digitalocean/go-libvirt"
 
 	"virtumld/internal/mconsole"
+	"virtumld/internal/rundir"
 	"virtumld/internal/supervisor/console"
 	"virtumld/internal/supervisor/contain"
 	"virtumld/internal/supervisor/dac"
@@ -219,7 +220,7 @@ func (g *guest) tellFacts() {
 
 // save writes state.json.
 func (g *guest) save() {
-	if err := writeJSON(g.spec.Dir, stateFile, g.state); err != nil {
+	if err := rundir.WriteJSON(g.spec.Dir, stateFile, g.state); err != nil {
 		g.log("cannot write the state: %v", err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"virtumld/internal/domxml"
+	"virtumld/internal/rundir"
 	"virtumld/internal/supervisor/console"
 	"virtumld/internal/supervisor/dac"
 	"virtumld/internal/supervisor/nic"
@@ -50,7 +51,7 @@ func Adopt(ctx context.Context, dir string) (*Handle, *Exit, error) {
 // written in its place.
 func conclude(dir string) *Exit {
 	exit := &Exit{}
-	if err := readJSON(dir, exitFile, exit); err == nil {
+	if err := rundir.ReadJSON(dir, exitFile, exit); err == nil {
 		return exit
 	}
 	exit = &Exit{Cause: causeFailed, Text: "the guest's supervisor has died, and the guest with it"}
@@ -61,7 +62,7 @@ func conclude(dir string) *Exit {
 		exit.Text = fmt.Sprintf("%s; cleaning up after it: %v", exit.Text, err)
 	}
 	// Without the record the next daemon would find the same out again.
-	_ = writeJSON(dir, exitFile, exit)
+	_ = rundir.WriteJSON(dir, exitFile, exit)
 	return exit
 }
 
@@ -72,11 +73,11 @@ const cleanUpTime = 10 * time.Second
 // host's kernel does not by itself.
 func cleanUp(dir string) error {
 	spec := &Spec{}
-	if err := readJSON(dir, specFile, spec); err != nil {
+	if err := rundir.ReadJSON(dir, specFile, spec); err != nil {
 		return err
 	}
 	var left state
-	_ = readJSON(dir, stateFile, &left) // it may have died before it wrote one
+	_ = rundir.ReadJSON(dir, stateFile, &left) // it may have died before it wrote one
 	failures := []error{
 		left.Supervisor.Kill(cleanUpTime),
 		left.Guest.Kill(cleanUpTime),

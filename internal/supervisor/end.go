@@ -5,6 +5,7 @@ import (
 
 	libvirt "github.com/digitalocean/go-libvirt"
 
+	"virtumld/internal/rundir"
 	"virtumld/internal/virerr"
 )
 
@@ -25,7 +26,7 @@ func (g *guest) finish(exit Exit) {
 	g.retry = nil
 	g.log("%s: %s", exit.Cause, exit.Text)
 	g.release()
-	if err := writeJSON(g.spec.Dir, exitFile, exit); err != nil {
+	if err := rundir.WriteJSON(g.spec.Dir, exitFile, exit); err != nil {
 		g.log("cannot write the exit record: %v", err)
 	}
 	g.tell(Event{Type: Exited, Exit: g.exit})

@@ -1,12 +1,11 @@
 package supervisor
 
 import (
-	"encoding/json"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
+	"virtumld/internal/rundir"
 	"virtumld/internal/supervisor/process"
 )
 
@@ -42,7 +41,7 @@ func (s *Spec) mconsole() string { return filepath.Join(s.uml(), s.UMID, "mconso
 // file.
 func HostFile(dir, guest string) (string, error) {
 	spec := &Spec{}
-	if err := readJSON(dir, specFile, spec); err != nil {
+	if err := rundir.ReadJSON(dir, specFile, spec); err != nil {
 		return "", err
 	}
 	for _, file := range spec.Files {
@@ -51,29 +50,4 @@ func HostFile(dir, guest string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("%s has no file %s: %w", dir, guest, fs.ErrNotExist)
-}
-
-// writeJSON replaces dir/name at once. It is not made durable: after a crash
-// of the host there is no guest.
-func writeJSON(dir, name string, v any) error {
-	text, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		return err
-	}
-	path := filepath.Join(dir, name)
-	if err := os.WriteFile(path+".new", text, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
-}
-
-func readJSON(dir, name string, v any) error {
-	text, err := os.ReadFile(filepath.Join(dir, name))
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(text, v); err != nil {
-		return fmt.Errorf("%s: %w", filepath.Join(dir, name), err)
-	}
-	return nil
 }

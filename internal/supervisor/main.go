@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"syscall"
 
+	"virtumld/internal/rundir"
 	"virtumld/internal/supervisor/contain"
 )
 
@@ -49,7 +50,7 @@ func InitMain(args []string) int { return contain.Init(args) }
 
 func supervise(dir string, terminate <-chan os.Signal) error {
 	spec := &Spec{}
-	if err := readJSON(dir, specFile, spec); err != nil {
+	if err := rundir.ReadJSON(dir, specFile, spec); err != nil {
 		return err
 	}
 	syscall.CloseOnExec(controlFD)

@@ -9,6 +9,7 @@ import (
 
 	libvirt "github.com/digitalocean/go-libvirt"
 
+	"virtumld/internal/rundir"
 	"virtumld/internal/supervisor/nic"
 	"virtumld/internal/virerr"
 )
@@ -122,7 +123,7 @@ func (g *guest) interfaceChanged(c call, err error) {
 
 // saveSpec writes spec.json anew.
 func (g *guest) saveSpec() {
-	if err := writeJSON(g.spec.Dir, specFile, g.spec); err != nil {
+	if err := rundir.WriteJSON(g.spec.Dir, specFile, g.spec); err != nil {
 		g.log("cannot write the specification: %v", err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"virtumld/internal/mconsole"
+	"virtumld/internal/rundir"
 )
 
 // noticeTime is how long a dead kernel's last notifications are waited for.
@@ -45,7 +46,7 @@ func sendNotice(dir, text string) error {
 	packet = binary.NativeEndian.AppendUint32(packet, uint32(mconsole.Hang))
 	packet = binary.NativeEndian.AppendUint32(packet, uint32(len(text)))
 	packet = append(packet, text...)
-	return inFolder(dir, func(folder string) error {
+	return rundir.Within(dir, func(folder string) error {
 		conn, err := net.Dial("unixgram", folder+"/"+path.Base(GuestNotify))
 		if err != nil {
 			return err

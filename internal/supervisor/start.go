@@ -14,6 +14,7 @@ import (
 	libvirt "github.com/digitalocean/go-libvirt"
 	"golang.org/x/sys/unix"
 
+	"virtumld/internal/rundir"
 	"virtumld/internal/supervisor/process"
 	"virtumld/internal/virerr"
 )
@@ -66,7 +67,7 @@ func prepare(spec *Spec) error {
 }
 
 func start(ctx context.Context, executable string, spec *Spec) (*Handle, error) {
-	if err := writeJSON(spec.Dir, specFile, spec); err != nil {
+	if err := rundir.WriteJSON(spec.Dir, specFile, spec); err != nil {
 		return nil, fmt.Errorf("cannot write the guest's specification: %w", err)
 	}
 	supervisor, err := spawn(executable, spec.Dir)
@@ -115,7 +116,7 @@ func (c *child) wait(limit time.Duration) {
 // so that from now on who connects reaches the supervisor or learns that it
 // has died.
 func spawn(executable, dir string) (*child, error) {
-	control, err := listenControl(dir)
+	control, err := rundir.Listen(dir, controlFile)
 	if err != nil {
 		return nil, err
 	}
@@ -158,57 +159,21 @@ func (c *child) reap(pidfd int) {
 	_, _ = c.Wait()
 }
 
-// listenControl makes the control socket of a guest's folder, whose path may
-// be of any length.
-func listenControl(dir string) (*os.File, error) {
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	file := os.NewFile(uintptr(fd), controlFile)
-	err = inFolder(dir, func(folder string) error {
-		return unix.Bind(fd, &unix.SockaddrUnix{Name: folder + "/" + controlFile})
-	})
-	if err == nil {
-		err = unix.Listen(fd, 8)
-	}
-	if err != nil {
-		file.Close()
-		return nil, fmt.Errorf("cannot make the control socket in %s: %w", dir, err)
-	}
-	return file, nil
-}
-
-// inFolder calls use with a short name of the folder dir.
-func inFolder(dir string, use func(string) error) error {
-	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return &fs.PathError{Op: "open", Path: dir, Err: err}
-	}
-	defer unix.Close(fd)
-	return use(fmt.Sprintf("/proc/self/fd/%d", fd))
-}
-
 // connect connects to a supervisor and takes its first report. The error is a
 // refusedError when it could not make its guest, and errNoGuest when there is
 // none.
 func connect(ctx context.Context, dir string) (*net.UnixConn, Facts, *Exit, error) {
-	var conn *net.UnixConn
-	err := inFolder(dir, func(folder string) error {
-		var err error
-		conn, err = net.DialUnix("unixpacket", nil, &net.UnixAddr{Name: folder + "/" + controlFile, Net: "unixpacket"})
-		return err
-	})
+	conn, err := rundir.Dial(dir, controlFile)
 	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist) {
 		return nil, Facts{}, nil, fmt.Errorf("%w: %w", errNoGuest, err)
 	}
 	if err != nil {
 		return nil, Facts{}, nil, err
 	}
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
+	stop := rundir.Bound(ctx, conn)
 	var first report
 	err = receive(conn, &first)
+	stop()
 	switch {
 	case err != nil && ctx.Err() != nil:
 		err = late(ctx)
@@ -226,7 +191,6 @@ func connect(ctx context.Context, dir string) (*net.UnixConn, Facts, *Exit, erro
 		conn.Close()
 		return nil, Facts{}, first.Event.Exit, nil
 	}
-	_ = conn.SetReadDeadline(time.Time{})
 	return conn, *first.Facts, nil, nil
 }
 

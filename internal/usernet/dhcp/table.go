@@ -49,6 +49,12 @@ type offer struct {
 	until          time.Time
 }
 
+// isFor reports whether the offer was made to the client, or to the same guest
+// under another client id.
+func (o offer) isFor(c *client) bool {
+	return o.key == c.key() || !c.v6 && o.mac == c.mac && o.port == c.port
+}
+
 // table is who has which address. A client that comes back gets the address
 // that it had, even when its lease has run out, as long as nobody needed it.
 type table struct {
@@ -85,7 +91,7 @@ func (t *table) remove(r *record) {
 
 // taken reports whether somebody else has the address or was just offered it.
 func (t *table) taken(c *client, a netip.Addr, now time.Time) bool {
-	if o, held := t.offers[a]; held && o.key != c.key() && now.Before(o.until) {
+	if o, held := t.offers[a]; held && !o.isFor(c) && now.Before(o.until) {
 		return true
 	}
 	r := t.records[a]
@@ -120,7 +126,7 @@ func (t *table) hold(c *client, a netip.Addr, now time.Time) {
 // boot loader's, which has not taken it.
 func (t *table) dropOffers(c *client) {
 	for a, o := range t.offers {
-		if !c.v6 && a.Is4() && o.mac == c.mac && o.port == c.port && o.key != c.key() {
+		if a.Is4() && o.key != c.key() && o.isFor(c) {
 			delete(t.offers, a)
 		}
 	}
@@ -159,7 +165,7 @@ func (t *table) countPort(c *client, now time.Time) int {
 		}
 	}
 	for a, o := range t.offers {
-		if a.Is6() == c.v6 && o.port == c.port && o.key != c.key() && now.Before(o.until) && !isOfPort(t.records[a]) {
+		if a.Is6() == c.v6 && o.port == c.port && !o.isFor(c) && now.Before(o.until) && !isOfPort(t.records[a]) {
 			n++
 		}
 	}

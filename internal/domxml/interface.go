@@ -26,6 +26,8 @@ type Interface struct {
 	Down bool
 	// Inbound is what comes to the guest, Outbound what it sends.
 	Inbound, Outbound Bandwidth
+	// Link is what <metadata> says of it.
+	Link Link
 
 	// Portgroup is a network's; PortID the uuid of the port on it and Bridge
 	// the network's bridge, both of a running guest only.

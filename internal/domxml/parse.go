@@ -59,7 +59,7 @@ func build(d *document) (*Definition, error) {
 	def := &Definition{Name: d.Name, Title: d.Title, Description: d.Description}
 	readers := []func(*document, *Definition) error{
 		readUUID, readMemory, readVCPUs, readOS, readActions,
-		readDisks, readChardevs, readFilesystems, readInterfaces,
+		readDisks, readChardevs, readFilesystems, readInterfaces, readLinks,
 	}
 	for _, read := range readers {
 		if err := read(d, def); err != nil {

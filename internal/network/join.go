@@ -49,6 +49,7 @@ func (s *Networks) Join(_ context.Context, name, portgroup string) (Joint, error
 			j.In, j.Out = shape(b.Outbound), shape(b.Inbound)
 		}
 	}
+	j.Link = def.Link
 	j.VLAN, j.Trunk = accessVLAN(vlan)
 	j.Tags = trunkTags(vlan)
 	return j, nil

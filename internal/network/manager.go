@@ -11,6 +11,7 @@ import (
 	libvirt "github.com/digitalocean/go-libvirt"
 	"github.com/google/uuid"
 
+	"virtumld/internal/domxml"
 	"virtumld/internal/netd"
 	"virtumld/internal/netswitch"
 	"virtumld/internal/usernet"
@@ -126,4 +127,6 @@ type Joint struct {
 	// Tags are the VLANs of a trunk, beside VLAN.
 	Tags    []uint16
 	In, Out netswitch.Shape
+	// Link is what the network says of its ports' links.
+	Link domxml.Link
 }

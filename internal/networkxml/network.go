@@ -8,6 +8,8 @@ import (
 	"net/netip"
 
 	"github.com/google/uuid"
+
+	"virtumld/internal/domxml"
 )
 
 // Yes and No are the values of libvirt's three-state attributes; "" is absent.
@@ -45,6 +47,8 @@ type Network struct {
 	Title, Description string
 	// Metadata is the content of <metadata> as it was written, "" without.
 	Metadata string
+	// Link is what Metadata says of all ports' links.
+	Link domxml.Link
 	// GuestIPv6 lets guests speak IPv6 with each other without a gateway.
 	GuestIPv6           bool
 	TrustGuestRxFilters string

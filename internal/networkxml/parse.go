@@ -127,10 +127,24 @@ func (n *Network) readMetadata(top *node) error {
 	if err != nil {
 		return err
 	}
-	if strings.TrimSpace(inner) != "" {
-		n.Metadata = inner
+	if strings.TrimSpace(inner) == "" {
+		return nil
 	}
-	return nil
+	n.Metadata = inner
+	n.Link, err = readLink(inner)
+	return err
+}
+
+// readLink takes what the content of <metadata> says of the links of all ports.
+func readLink(metadata string) (domxml.Link, error) {
+	links, err := domxml.ReadLinks(metadata)
+	if err != nil || len(links) == 0 {
+		return domxml.Link{}, err
+	}
+	if name := links[0].Interface; name != "" || len(links) > 1 {
+		return domxml.Link{}, unsupported("element <metadata>, <link>: a network has one for all its ports, without interface='%s'; those of one guest are in the domain's", name)
+	}
+	return links[0], nil
 }
 
 // readOptions reads what is one attribute or two.

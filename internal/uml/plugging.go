@@ -133,7 +133,15 @@ func port(o owner, n domxml.Interface, joint network.Joint) netd.Port {
 	if n.Inbound.Average != 0 {
 		p.Out = shape(n.Inbound)
 	}
+	link := n.Link.Or(joint.Link)
+	p.In, p.Out = linked(p.In, link), linked(p.Out, link)
 	return p
+}
+
+// linked makes a link as bad as it is to be.
+func linked(s netswitch.Shape, l domxml.Link) netswitch.Shape {
+	s.Delay, s.Jitter, s.Loss = l.Delay, l.Jitter, l.Loss
+	return s
 }
 
 // vlan is the VLAN whose frames are untagged, whether others are there too, and

@@ -170,9 +170,12 @@ func TestUserMTU(t *testing.T) {
 		if _, err := m.join(t.Context(), &n); err != nil || n.MTU != want {
 			t.Errorf("an MTU of %d becomes %d, %v", given, n.MTU, err)
 		}
-		i, err := plug(t, m, n)
-		if err != nil || i.Spec.Gateway.MTU != want {
-			t.Errorf("the gateway's MTU is %d, %v", i.Spec.Gateway.MTU, err)
+		spec, err := private(t.Context(), n, network.Joint{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if spec.Gateway.MTU != want {
+			t.Errorf("the gateway's MTU is %d, want %d", spec.Gateway.MTU, want)
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	libvirt "github.com/digitalocean/go-libvirt"
 
+	"virtumld/internal/testkit"
 	"virtumld/internal/virerr"
 )
 
@@ -367,13 +368,14 @@ func testKilled(t *testing.T) {
 	if err := o.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	_ = o.Wait() // it was killed
-	if exists("doomed0") {
-		t.Error("the tap of a killed process is left")
-	}
+	testkit.AwaitEnd(t, o.Process.Pid) // of which its parent is not told yet
 	open(t, Config{Direct: "dummy0", Mode: "bridge", MAC: "52:54:00:00:00:0d"})
 	if exists("doomed1") {
 		t.Error("the macvtap of a killed process is left")
+	}
+	_ = o.Wait() // it was killed
+	if exists("doomed0") {
+		t.Error("the tap of a killed process is left")
 	}
 }
 

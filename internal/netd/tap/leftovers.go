@@ -40,10 +40,14 @@ func RemoveLeftovers() {
 	}
 }
 
+// isGone reports whether a process has ended, if its parent knows of it or not.
 func isGone(id process.ID) bool {
 	fd, err := id.Open()
-	if err == nil {
-		unix.Close(fd)
+	if err != nil {
+		return errors.Is(err, unix.ESRCH)
 	}
-	return errors.Is(err, unix.ESRCH)
+	defer unix.Close(fd)
+	ended := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	n, err := unix.Poll(ended, 0)
+	return err == nil && n > 0
 }

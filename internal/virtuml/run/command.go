@@ -61,7 +61,7 @@ itself has failed.`,
 		Example: `  virtuml run --rm alpine
   virtuml run --rm -v $PWD:/src:ro --workdir /src alpine make -n
   echo hello | virtuml run --rm alpine cat
-  virtuml run --rm --net user -p 8080:80 -p 127.0.0.1:5353:53/udp alpine httpd -f
+  virtuml run --rm --net user -p 8080:80 -p 127.0.0.1:5353:53/udp web
   virtuml run --name web -m 512M -e PORT=80 -u app images/web`,
 		SilenceUsage:  true,
 		SilenceErrors: true,

@@ -149,18 +149,26 @@ func (o *guest) plug() {
 	ctx, cancel := context.WithCancel(context.Background())
 	o.stop = cancel
 	o.done.Go(func() {
-		frame := make([]byte, 1<<17)
+		room := make([][]byte, 16)
+		for i := range room {
+			room[i] = make([]byte, 1<<17)
+		}
 		for {
-			n, err := o.link.Read(frame)
+			for i := range room {
+				room[i] = room[i][:cap(room[i])]
+			}
+			n, err := o.link.(*link).ReadFrames(room)
+			for _, frame := range room[:n] {
+				if hook := o.onFrame.Load(); hook != nil {
+					hook.see(frame)
+				}
+				p := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(frame)})
+				o.card.InjectInbound(0, p)
+				p.DecRef()
+			}
 			if err != nil {
 				return
 			}
-			if hook := o.onFrame.Load(); hook != nil {
-				hook.see(frame[:n])
-			}
-			p := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(frame[:n])})
-			o.card.InjectInbound(0, p)
-			p.DecRef()
 		}
 	})
 	o.done.Go(func() {

@@ -16,7 +16,7 @@ const linkQueue = 32 << 20
 
 // link is the cable between the stack and the switch: for the stack an
 // interface (stack.LinkEndpoint), for the switch a connection with a frame a
-// Read or Write. The stack is given to send TCP segments of up to 64 KiB
+// Read or Write, or several at once (ReadFrames). The stack is given to send TCP segments of up to 64 KiB
 // (GSO); they are cut to size as they are read.
 type link struct {
 	gateway *Gateway
@@ -30,7 +30,7 @@ type link struct {
 	// ready has room for one token; there is one when queue is not empty.
 	ready chan struct{}
 
-	// reading is held by Read, over batch and cut, which are its own.
+	// reading is held by Read and ReadFrames, over batch and cut, which are its own.
 	reading sync.Mutex
 	batch   []*stack.PacketBuffer
 	next    int
@@ -46,10 +46,49 @@ func newLink(g *Gateway, mtu int) *link {
 	return &link{gateway: g, mtu: uint32(mtu), ready: make(chan struct{}, 1)}
 }
 
+// batchBytes is how much ReadFrames gives at once, about: what a processor's
+// cache still holds when it is sent.
+const batchBytes = 128 << 10
+
 // Read gives the next frame that the stack sends.
 func (l *link) Read(p []byte) (int, error) {
 	l.reading.Lock()
 	defer l.reading.Unlock()
+	return l.frame(p)
+}
+
+// ReadFrames waits for a frame and gives what is there then
+// (netswitch.BatchReader).
+func (l *link) ReadFrames(room [][]byte) (int, error) {
+	l.reading.Lock()
+	defer l.reading.Unlock()
+	bytes := 0
+	for i := range room {
+		if i > 0 && (bytes >= batchBytes || !l.more()) {
+			return i, nil
+		}
+		n, err := l.frame(room[i])
+		if err == io.EOF {
+			return i, err
+		}
+		room[i] = room[i][:n] // nothing when it did not fit
+		bytes += n
+	}
+	return len(room), nil
+}
+
+// more reports whether frame would not wait.
+func (l *link) more() bool {
+	if l.cut != nil && !l.cut.done() || l.next < len(l.batch) {
+		return true
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.queue) > 0
+}
+
+// frame gives the next frame, or io.EOF at the end.
+func (l *link) frame(p []byte) (int, error) {
 	for {
 		if l.cut != nil {
 			if n, more := l.cut.next(p); more {

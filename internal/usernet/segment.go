@@ -43,7 +43,7 @@ func newSegmenter(p *stack.PacketBuffer) *segmenter {
 // next writes the next frame into p; false says that there is none, or that it
 // does not fit p.
 func (s *segmenter) next(p []byte) (int, bool) {
-	if s.segments > 0 && s.left == 0 {
+	if s.done() {
 		return 0, false
 	}
 	size := min(s.mss, s.left)
@@ -58,6 +58,9 @@ func (s *segmenter) next(p []byte) (int, bool) {
 	s.segments++
 	return total, true
 }
+
+// done reports whether all has been cut.
+func (s *segmenter) done() bool { return s.segments > 0 && s.left == 0 }
 
 func (s *segmenter) copyPayload(to []byte) {
 	s.left -= len(to)

@@ -191,7 +191,7 @@ func TestManagedByAdministrator(t *testing.T) {
 		}
 		tap := addLink(t, &netlink.Tuntap{
 			LinkAttrs: netlink.LinkAttrs{Name: name}, Mode: netlink.TUNTAP_MODE_TAP,
-			Flags: netlink.TUNTAP_NO_PI | netlink.TUNTAP_ONE_QUEUE, Owner: owner.Sys().(*syscall.Stat_t).Uid,
+			Flags: netlink.TUNTAP_NO_PI | netlink.TUNTAP_ONE_QUEUE, Owner: owner.Sys().(*syscall.Stat_t).Uid, Group: owner.Sys().(*syscall.Stat_t).Gid,
 		})
 		if err := netlink.LinkSetMTU(tap, 1300); err != nil {
 			t.Fatal(err)

@@ -151,20 +151,13 @@ func (o *own) stop() {
 }
 
 // CleanUp ends what a supervisor that was killed has left of an interface: its
-// own network's process ends by itself, but perhaps not at once.
+// own network's process ends by itself, but perhaps not at once, and perhaps
+// not with all that it has.
 func CleanUp(i *Interface) error {
 	if i.Own == nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()
-	defer netd.RemoveDevices(i.Own)
-	process, err := netd.Find(ctx, i.Own.Dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return process.Stop(ctx)
+	return netd.CleanUp(ctx, i.Own)
 }

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"net"
 	"os"
@@ -39,9 +40,6 @@ func streamProgram(b *testing.B) string {
 // background runs a command until the benchmark ends.
 func background(b *testing.B, cmd *exec.Cmd) {
 	b.Helper()
-	if cmd.Stderr == nil {
-		cmd.Stderr = os.Stderr
-	}
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
@@ -59,6 +57,7 @@ func serveStreams(b *testing.B, program string) string {
 	cmd := exec.Command(program, "serve", ":0")
 	out, err := cmd.StdoutPipe()
 	must(b, err)
+	cmd.Stderr = os.Stderr
 	background(b, cmd)
 	line, err := bufio.NewReader(out).ReadString('\n')
 	must(b, err)
@@ -107,10 +106,12 @@ func slirp(b *testing.B, mtu int) namespace {
 	defer ready.Close()
 	cmd := exec.Command("slirp4netns", "--configure", fmt.Sprint("--mtu=", mtu), "--ready-fd=3", fmt.Sprint(holder.Process.Pid), "tap0")
 	cmd.ExtraFiles = []*os.File{w}
+	var said bytes.Buffer
+	cmd.Stderr = &said
 	background(b, cmd)
 	w.Close()
 	if _, err := ready.Read(make([]byte, 1)); err != nil {
-		b.Fatalf("slirp4netns has not become ready: %v", err)
+		b.Fatalf("slirp4netns has not become ready: %v\n%s", err, &said)
 	}
 	return namespace{holder.Process.Pid}
 }

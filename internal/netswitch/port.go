@@ -35,7 +35,8 @@ type PortConfig struct {
 	// each other. 0 is the untagged one, in which a gateway is.
 	VLAN uint16
 	// Trunk ports carry the frames of all VLANs, tagged (IEEE 802.1Q) but
-	// for those of VLAN; with Tags, of those VLANs only.
+	// for those of VLAN; with Tags, of those VLANs only,
+	// and without a tag none unless VLAN is set.
 	Trunk bool
 	Tags  []uint16 `json:",omitempty"`
 	// Down is a link without carrier: nothing passes.

@@ -27,7 +27,7 @@ func isTagged(frame []byte) bool {
 // changed in place.
 func admitVLAN(c *PortConfig, frame []byte) (bare []byte, tag uint16, ok bool) {
 	if !c.Trunk || !isTagged(frame) {
-		return frame, c.VLAN, true
+		return frame, c.VLAN, c.hasUntagged()
 	}
 	if len(frame) < headerSize+tagSize {
 		return nil, 0, false
@@ -35,6 +35,9 @@ func admitVLAN(c *PortConfig, frame []byte) (bare []byte, tag uint16, ok bool) {
 	tag = binary.BigEndian.Uint16(frame[headerSize:])
 	switch tag & vlanMask {
 	case 0: // only a priority
+		if !c.hasUntagged() {
+			return nil, 0, false
+		}
 		tag |= c.VLAN
 	case vlanReserved:
 		return nil, 0, false
@@ -46,6 +49,9 @@ func admitVLAN(c *PortConfig, frame []byte) (bare []byte, tag uint16, ok bool) {
 	copy(frame[tagSize:], frame[:typeOffset])
 	return frame[tagSize:], tag, true
 }
+
+// hasUntagged reports whether frames without a tag are in a VLAN of the port.
+func (c *PortConfig) hasUntagged() bool { return !c.Trunk || c.VLAN != 0 || len(c.Tags) == 0 }
 
 // carries reports whether a trunk has the tag's VLAN.
 func (c *PortConfig) carries(tag uint16) bool {
@@ -65,9 +71,9 @@ const (
 // passageFor tells how frames with tag go out of a port.
 func passageFor(c *PortConfig, tag uint16) passage {
 	switch {
-	case tag&vlanMask == c.VLAN:
+	case tag&vlanMask == c.VLAN && c.hasUntagged():
 		return bare
-	case c.Trunk && c.carries(tag):
+	case c.Trunk && tag&vlanMask != 0 && c.carries(tag):
 		return tagged
 	default:
 		return barred

@@ -224,3 +224,34 @@ func TestUserGateway(t *testing.T) {
 		t.Errorf("%+v, want %+v", c.Forwards, want)
 	}
 }
+
+// VLANs and isolation behind a bridge are the bridge's affair, and behind a tap
+// frames have their tags.
+func TestDevicePort(t *testing.T) {
+	t.Parallel()
+	m := testMachine(network.Joint{})
+	tagged := domxml.Interface{Type: domxml.InterfaceBridge, Source: "no-such-br", VLANs: []domxml.VLAN{{ID: 7}}, Isolated: true, Down: true}
+	i, err := plug(t, m, tagged)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &netd.Tap{Bridge: "no-such-br", MAC: testMAC, VLAN: 7, Isolated: true, Down: true}
+	if !reflect.DeepEqual(i.Own.Tap, want) || i.Own.Trunk || i.Port.VLAN != 0 {
+		t.Errorf("%+v, %+v; want %+v", i.Own.Tap, i.Port, want)
+	}
+	trunk := tagged
+	trunk.Trunk, trunk.VLANs = true, []domxml.VLAN{{ID: 7, Native: "untagged"}, {ID: 8}, {ID: 9}}
+	if i, err = plug(t, m, trunk); err != nil {
+		t.Fatal(err)
+	}
+	if want.Tags = []uint16{8, 9}; !reflect.DeepEqual(i.Own.Tap, want) || i.Port.Trunk || i.Port.Tags != nil {
+		t.Errorf("%+v, %+v; want %+v", i.Own.Tap, i.Port, want)
+	}
+	tagged.Type, tagged.Source = domxml.InterfaceEthernet, ""
+	if i, err = plug(t, m, tagged); err != nil {
+		t.Fatal(err)
+	}
+	if !i.Own.Trunk || i.Own.Tap.VLAN != 0 || i.Port.VLAN != 7 {
+		t.Errorf("%+v, %+v", i.Own, i.Port)
+	}
+}

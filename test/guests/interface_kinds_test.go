@@ -110,20 +110,24 @@ func TestEthernet(t *testing.T) {
 	}
 	meets(shell, hostIP)
 
-	for what, remove := range map[string]func(){
-		"killed": func() { killNetwork(t, d, "vm") },
-		"taken away": func() {
-			if err := netlink.LinkDel(hostLink(t, name)); err != nil {
-				t.Fatal(err)
-			}
-		},
-	} {
+	d.Kill()
+	d.Start()
+	shell = again(d, "vm")
+	meets(shell, hostIP)
+	replaced := func(what string, remove func(old netlink.Link)) {
+		t.Helper()
 		old := hostLink(t, name)
-		remove()
+		remove(old)
 		links.await("a new tap after the old one was "+what, name, isNew(old))
 		setAddress(t, hostLink(t, name), hostIP)
 		meets(shell, hostIP)
 	}
+	replaced("left by its process", func(netlink.Link) { killNetwork(t, d, "vm") })
+	replaced("taken away", func(old netlink.Link) {
+		if err := netlink.LinkDel(old); err != nil {
+			t.Error(err)
+		}
+	})
 
 	killSupervisor(t, d, "vm")
 	noLink(t, name)

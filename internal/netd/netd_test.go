@@ -35,6 +35,8 @@ func TestMain(m *testing.M) {
 			os.Exit(Main(os.Args[2:]))
 		case starterCommand:
 			os.Exit(starter(os.Args[2]))
+		case strangerCommand:
+			os.Exit(stranger(os.Args[2]))
 		}
 	}
 	os.Exit(m.Run())

@@ -90,8 +90,12 @@ func (s *services) takeDHCP(from, to netip.AddrPort, packet *stack.PacketBuffer)
 	s.mu.Lock()
 	requests := s.requests
 	s.mu.Unlock()
+	port := s.gateway.portOf(sender(packet))
+	if port == strangers { // else a guest with many addresses had two shares
+		return requests != nil || all
+	}
 	select {
-	case requests <- request{from: from, port: s.gateway.portOf(sender(packet)), packet: packet.Data().AsRange().ToSlice()}:
+	case requests <- request{from: from, port: port, packet: packet.Data().AsRange().ToSlice()}:
 	default: // none, or it is behind: clients ask again
 	}
 	return requests != nil || all

@@ -95,16 +95,21 @@ func spawn(executable string, spec *Spec) (*Process, error) {
 		defer life.Close()
 		files, p.parent = append(files, life), parent
 	}
-	if err := p.execute(executable, files); err != nil {
+	if err := p.execute(executable, files, spec.User != nil); err != nil {
 		closeFile(p.parent)
 		return nil, err
 	}
 	return p, rundir.WriteJSON(spec.Dir, processFile, p.id)
 }
 
-func (p *Process) execute(executable string, files []*os.File) error {
+// execute starts the process; confined is one that is to become another user.
+func (p *Process) execute(executable string, files []*os.File, confined bool) error {
 	pidfd := -1
-	child, err := os.StartProcess(executable, []string{"virtumld", Command, p.dir}, &os.ProcAttr{
+	start := os.StartProcess
+	if confined {
+		start = startConfined
+	}
+	child, err := start(executable, []string{"virtumld", Command, p.dir}, &os.ProcAttr{
 		Dir:   "/",
 		Env:   []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/"},
 		Files: files,

@@ -29,6 +29,22 @@ func handOver(spec *Spec) error {
 	return nil
 }
 
+// startConfined starts a process that can never get a right by executing a
+// file. That is a setting of the thread that starts it, which ends therefore:
+// a process cannot give it to all its threads at once when C is in its binary.
+func startConfined(executable string, args []string, attr *os.ProcAttr) (child *os.Process, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // and never unlocked, so that it ends
+		if err = unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err == nil {
+			child, err = os.StartProcess(executable, args, attr)
+		}
+	}()
+	<-done
+	return child, err
+}
+
 // become makes the process the user, in all its threads, with nothing of root's
 // but the right to ports below 1024 and, with devices, to change network
 // devices. Threads that are made later inherit all of this.
@@ -62,9 +78,6 @@ func become(user *User, devices bool) error {
 	err = everywhere(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&data[0])), 0)
 	runtime.KeepAlive(&header)
 	runtime.KeepAlive(&data)
-	if err == nil {
-		err = everywhere(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0)
-	}
 	if err != nil {
 		return cannotBecome(user, err)
 	}

@@ -12,12 +12,18 @@ import (
 	"virtumld/internal/usernet"
 )
 
-// A process of an unprivileged user has one right left, in all its threads.
+// A process of an unprivileged user has one right left, in all its threads; one
+// with C in its binary has none. Neither can get another.
 func TestUser(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
 		t.Skip("only root can become another user")
 	}
+	t.Run("plain", func(t *testing.T) { t.Parallel(); testUser(t, "0", "0000000000000400") })
+	t.Run("cgo", func(t *testing.T) { t.Parallel(); testUser(t, "1", "0000000000000000") })
+}
+
+func testUser(t *testing.T, cgo, rights string) {
 	const user = 65534
 	// Its lease file must be in reach of the user.
 	top, err := os.MkdirTemp("", "netd")
@@ -28,10 +34,9 @@ func TestUser(t *testing.T) {
 	if err := os.Chmod(top, 0o711); err != nil {
 		t.Fatal(err)
 	}
-	// The test's own binary may have been built with cgo.
 	binary := filepath.Join(top, "virtumld")
 	build := exec.Command("go", "build", "-o", binary, "virtumld/cmd/virtumld")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	build.Env = append(os.Environ(), "CGO_ENABLED="+cgo)
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -62,7 +67,7 @@ func TestUser(t *testing.T) {
 		}
 		for _, want := range []string{
 			"Uid:\t65534\t65534\t65534\t65534\n", "Gid:\t65534\t65534\t65534\t65534\n", "NoNewPrivs:\t1\n",
-			"CapPrm:\t0000000000000400\n", "CapEff:\t0000000000000400\n",
+			"CapPrm:\t" + rights + "\n", "CapEff:\t" + rights + "\n",
 		} {
 			if !strings.Contains(string(text), want) {
 				t.Errorf("%s has no %q", thread, want)

@@ -58,7 +58,7 @@ bench:
 	@$(MAKE) --no-print-directory build
 	$(GO) test -run '^$$' -bench . -benchmem ./internal/...
 	VIRTUMLD_BINARY=$(CURDIR)/bin/virtumld VIRTUML_BINARY=$(CURDIR)/bin/virtuml \
-	    $(GO) test -run '^$$' -bench . -benchtime $(ROUNDS)x -timeout 30m ./test/bench
+	    $(GO) test -run '^$$' -bench . -benchtime $(ROUNDS)x -timeout 60m ./test/bench
 
 # A little of every fuzz target.
 fuzz-short:

@@ -27,7 +27,7 @@ func streamProgram(b *testing.B) string {
 	b.Cleanup(func() { os.RemoveAll(dir) })
 	must(b, os.Chmod(dir, 0o755))
 	path := filepath.Join(dir, "stream")
-	cmd := exec.Command("go", "build", "-ldflags=-s -w", "-o", path, "./stream")
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-ldflags=-s -w", "-o", path, "./stream")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	out, err := cmd.CombinedOutput()
 	if err != nil {

@@ -90,6 +90,9 @@ func bridgeMTU(name string) int {
 // plugging is what a supervisor has to know of an interface. device is what
 // the kernel is told of it.
 func (m *Machine) plugging(ctx context.Context, o owner, n domxml.Interface, joint network.Joint, device string) (supervisor.Interface, error) {
+	if err := checkVLANs(n); err != nil {
+		return supervisor.Interface{}, err
+	}
 	i := supervisor.Interface{Unit: n.Unit, Device: device, Port: port(o, n, joint), Network: joint.Dir}
 	if i.Port.ID == "" {
 		i.Port.ID = i.String()
@@ -158,6 +161,17 @@ func vlan(n domxml.Interface) (id uint16, trunk bool, tags []uint16) {
 		}
 	}
 	return id, true, tags
+}
+
+// checkVLANs refuses what one port of a switch cannot be.
+func checkVLANs(n domxml.Interface) error {
+	for _, tag := range n.VLANs {
+		if tag.Native == "tagged" {
+			return virerr.In(virerr.UML, libvirt.ErrConfigUnsupported,
+				"<interface> %s: nativeMode='tagged' in <vlan> is not available; use nativeMode='untagged' or none", n.MAC)
+		}
+	}
+	return nil
 }
 
 // devicePort has the host's device take care of VLANs and isolation: the port of

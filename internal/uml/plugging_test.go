@@ -105,9 +105,11 @@ func TestPluggingRefuses(t *testing.T) {
 		text string
 	}{
 		"a network that is not active": {domxml.Interface{Type: domxml.InterfaceNetwork, Source: "other"}, "network 'other' is not active"},
-		"vhostuser":                    {domxml.Interface{Type: domxml.InterfaceVHostUser}, "not supported"},
-		"no such host":                 {domxml.Interface{Type: domxml.InterfaceClient, Remote: domxml.SocketAddress{Address: "no.such.host.invalid", Port: 1}}, "no.such.host.invalid"},
-		"a way out by a device":        {domxml.Interface{Type: domxml.InterfaceUser, Source: "eth0"}, "<source dev='eth0'/>"},
+		"a tagged native VLAN": {domxml.Interface{Type: domxml.InterfaceUser, Trunk: true, VLANs: []domxml.VLAN{{ID: 3, Native: "tagged"}}},
+			"nativeMode='tagged'"},
+		"vhostuser":             {domxml.Interface{Type: domxml.InterfaceVHostUser}, "not supported"},
+		"no such host":          {domxml.Interface{Type: domxml.InterfaceClient, Remote: domxml.SocketAddress{Address: "no.such.host.invalid", Port: 1}}, "no.such.host.invalid"},
+		"a way out by a device": {domxml.Interface{Type: domxml.InterfaceUser, Source: "eth0"}, "<source dev='eth0'/>"},
 		"no room for a gateway": {domxml.Interface{Type: domxml.InterfaceUser, Addresses: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/30")}},
 			"no room for a gateway"},
 		"every port": {domxml.Interface{Type: domxml.InterfaceUser, Forwards: []domxml.Forward{{Protocol: "tcp"}}}, "<portForward proto='tcp'>"},

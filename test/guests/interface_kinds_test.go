@@ -1,6 +1,7 @@
 package guests
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"errors"
@@ -392,26 +393,43 @@ func TestQEMUPeers(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer sender.Close()
-		if err := member.SetReadDeadline(time.Now().Add(testkit.Patience)); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := sender.WriteToUDP(arpRequest(t, "10.99.1.9", "10.99.1.1"), group); err != nil {
-			t.Fatal(err)
-		}
-		for frame := make([]byte, 70000); ; {
+		ask(t, kindMAC, func(deadline time.Time) error {
+			if err := member.SetReadDeadline(deadline); err != nil {
+				t.Fatal(err)
+			}
+			_, err := sender.WriteToUDP(arpRequest(t, "10.99.1.9", "10.99.1.1"), group)
+			return err
+		}, func() ([]byte, error) {
+			frame := make([]byte, 70000)
 			n, _, err := member.ReadFromUDP(frame)
-			if err != nil {
-				t.Fatalf("no answer on the group: %v", err)
-			}
-			if isARPReply(frame[:n], kindMAC) {
-				break
-			}
-		}
+			return frame[:n], err
+		})
 		for range 2 {
 			askServer(t, server)
 		}
 		d.OK("destroy", "vm")
 	})
+}
+
+// ask sends an ARP request until the guest of that MAC address has answered: its
+// interface may not be plugged in yet.
+func ask(t *testing.T, mac string, send func(deadline time.Time) error, receive func() ([]byte, error)) {
+	t.Helper()
+	for end := time.Now().Add(testkit.Patience); ; {
+		if err := send(time.Now().Add(time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		frame, err := receive()
+		for err == nil && !isARPReply(frame, mac) {
+			frame, err = receive()
+		}
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) || time.Now().After(end) {
+			t.Fatalf("no answer of %s: %v", mac, err)
+		}
+	}
 }
 
 // askServer connects as QEMU's client, asks the guest for its address and goes.
@@ -422,26 +440,28 @@ func askServer(t *testing.T, port int) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(testkit.Patience)); err != nil {
-		t.Fatal(err)
-	}
+	stream := bufio.NewReader(conn)
 	request := arpRequest(t, "10.99.2.9", "10.99.2.1")
-	if _, err := conn.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(request))), request...)); err != nil {
-		t.Fatal(err)
-	}
-	for {
-		var size uint32
-		if err := binary.Read(conn, binary.BigEndian, &size); err != nil {
-			t.Fatalf("no answer from the server: %v", err)
-		}
-		frame := make([]byte, size)
-		if err := binary.Read(conn, binary.BigEndian, frame); err != nil {
+	ask(t, "52:54:00:0d:00:03", func(deadline time.Time) error {
+		if err := conn.SetDeadline(deadline); err != nil {
 			t.Fatal(err)
 		}
-		if isARPReply(frame, "52:54:00:0d:00:03") {
-			return
+		_, err := conn.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(request))), request...))
+		return err
+	}, func() ([]byte, error) {
+		head, err := stream.Peek(4) // a frame that comes in parts is read whole
+		if err != nil {
+			return nil, err
 		}
-	}
+		size := int(binary.BigEndian.Uint32(head))
+		frame, err := stream.Peek(4 + size)
+		if err != nil {
+			return nil, err
+		}
+		frame = bytes.Clone(frame[4:])
+		_, err = stream.Discard(4 + size)
+		return frame, err
+	})
 }
 
 // arpRequest is a frame that asks who has an address (RFC 826).

@@ -414,3 +414,36 @@ func TestExhaustion(t *testing.T) {
 		}
 	})
 }
+
+// A daemon that ends since it is idle leaves its networks active, and the next
+// one, which may be a newer version, takes them over as they are.
+func TestNetworksOutliveAnIdleDaemon(t *testing.T) {
+	for _, id := range testkit.Identities {
+		t.Run(string(id), func(t *testing.T) {
+			t.Parallel()
+			d := testkit.StartWithDefaultNetwork(t, id, "--timeout=15")
+			d.OK("net-list") // the daemon is still there
+			select {
+			case <-d.Exited():
+			case <-time.After(5 * time.Minute):
+				t.Fatal("an active network keeps an idle daemon")
+			}
+			before := processes(d)
+			if len(before) != 1 {
+				t.Fatalf("after the daemon's end the network has the processes %d", before)
+			}
+			d.Start()
+			if names := d.Lines("net-list", "--name"); !slices.Equal(names, []string{"default"}) {
+				t.Errorf("active networks of the next daemon: %q", names)
+			}
+			if now := processes(d); !slices.Equal(now, before) {
+				t.Errorf("the network has the processes %d, before it had %d", now, before)
+			}
+			d.OK("net-dhcp-leases", "default")
+			d.OK("net-destroy", "default")
+			if left := processes(d); len(left) > 0 {
+				t.Errorf("processes %d are left", left)
+			}
+		})
+	}
+}

@@ -128,5 +128,3 @@ func isNew(old netlink.Link) func(u *netlink.LinkUpdate) bool {
 		return u.Header.Type == unix.RTM_NEWLINK && a.Index != old.Attrs().Index && a.Flags&net.FlagUp != 0
 	}
 }
-
-func isGone(u *netlink.LinkUpdate) bool { return u.Header.Type == unix.RTM_DELLINK }

@@ -317,6 +317,22 @@ func TestDirect(t *testing.T) {
 	noLink(t, macvtap)
 	d.OK("start", "vm")
 	hostLink(t, macvtap)
+	// The daemon that comes next cleans up after all that was killed.
+	pids := append(d.NetworkPIDs("vm"), d.SupervisorPID("vm"))
+	d.Kill()
+	for _, pid := range pids {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		testkit.AwaitEnd(t, pid)
+	}
+	d.Start()
+	if got := d.OK("domstate", "vm"); got != "shut off" {
+		t.Errorf("the guest is %s", got)
+	}
+	noLink(t, macvtap)
+	d.OK("start", "vm")
+	hostLink(t, macvtap)
 	d.OK("destroy", "vm")
 	noLink(t, macvtap)
 }

@@ -3,6 +3,7 @@ package usernet
 import (
 	"net"
 	"net/netip"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -84,5 +85,49 @@ func TestDNS(t *testing.T) {
 			t.Errorf("the answer is %v, %v", answer, err)
 		}
 		conn.Close()
+	}
+}
+
+// TestLeasesAreKept: what was given out is in the file when the gateway ends.
+func TestLeasesAreKept(t *testing.T) {
+	cfg := testConfig()
+	first := netip.MustParseAddr("192.168.77.100")
+	cfg.Subnets[0].DHCP = &DHCP{Ranges: []Range{{First: first, Last: first.Next()}}}
+	cfg.LeaseFile = filepath.Join(t.TempDir(), "leases")
+	g, err := New(cfg, t.Logf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.services.mu.Lock()
+	server := g.services.dhcp
+	g.services.mu.Unlock()
+	// More leases than are written at once.
+	mac := net.HardwareAddr{2, 0, 0, 0, 0, 1}
+	request := func() {
+		m, err := dhcpv4.New(dhcpv4.WithHwAddr(mac), dhcpv4.WithMessageType(dhcpv4.MessageTypeRequest),
+			dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress(first.AsSlice())))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if server.Handle4(m.ToBytes(), "", time.Now()) == nil {
+			t.Fatal("no answer")
+		}
+	}
+	release := func() {
+		m, err := dhcpv4.New(dhcpv4.WithHwAddr(mac), dhcpv4.WithMessageType(dhcpv4.MessageTypeRelease), dhcpv4.WithClientIP(first.AsSlice()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		server.Handle4(m.ToBytes(), "", time.Now())
+	}
+	for range 100 {
+		request()
+		release()
+	}
+	request()
+	g.Close()
+	again := newGateway(t, cfg)
+	if got := again.Leases(); len(got) != 1 || got[0].Address != first {
+		t.Errorf("the leases of the next gateway are %+v", got)
 	}
 }

@@ -175,6 +175,34 @@ func TestFloodOfSYNs(t *testing.T) {
 	}
 }
 
+// TestFloodOfMACs: a guest that opens connections with made-up MAC addresses is
+// bounded as one guest, by its port.
+func TestFloodOfMACs(t *testing.T) {
+	at := hostListener(t, outsideAddr(t), echo)
+	g := newGateway(t, testConfig())
+	g.FindPorts(func(mac net.HardwareAddr) string {
+		if mac.String() == guestMAC {
+			return "one"
+		}
+		return "flooder"
+	})
+	one := newGuest(t, g)
+	for i := range 3000 {
+		from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 168, 77, byte(10 + i%200)}), uint16(1024+i))
+		mac := net.HardwareAddr{2, 7, 0, 0, byte(i >> 8), byte(i)}.String()
+		one.sendRawFrom(t, mac, 6, from.Addr(), at.Addr(), syn(from, at))
+	}
+	g.limits.mu.Lock()
+	guests, used := len(g.limits.guests), g.limits.used[halfOpen]
+	g.limits.mu.Unlock()
+	if guests > 1 || used > g.limits.perGuest[halfOpen] {
+		t.Errorf("%d half-open connections of %d guests, want at most %d of one", used, guests, g.limits.perGuest[halfOpen])
+	}
+	if err := exchange(one, at, "still here"); err != nil {
+		t.Errorf("another guest during the flood: %v", err)
+	}
+}
+
 func TestNoAnswerForOthersAddresses(t *testing.T) {
 	one := newGuest(t, newGateway(t, testConfig()))
 	// The stack under the gateway would answer ARP for any address.

@@ -35,6 +35,8 @@ func main() {
 			os.Exit(supervisor.Main(os.Args[2:]))
 		case supervisor.InitCommand:
 			os.Exit(supervisor.InitMain(os.Args[2:]))
+		case supervisor.ChangeCommand:
+			os.Exit(supervisor.ChangeMain())
 		case netd.Command:
 			os.Exit(netd.Main(os.Args[2:]))
 		}

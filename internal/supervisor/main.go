@@ -12,11 +12,13 @@ import (
 	"virtumld/internal/supervisor/contain"
 )
 
-// Command is the argument that makes the binary run Main, and InitCommand the
-// one for InitMain. Both belong before any other initialisation.
+// Command is the argument that makes the binary run Main, InitCommand the one
+// for InitMain and ChangeCommand the one for ChangeMain. All belong before any
+// other initialisation.
 const (
-	Command     = "supervise"
-	InitCommand = contain.InitCommand
+	Command       = "supervise"
+	InitCommand   = contain.InitCommand
+	ChangeCommand = contain.ChangeCommand
 )
 
 // controlFD is the descriptor on which a supervisor inherits its listening
@@ -47,6 +49,10 @@ func Main(args []string) int {
 // InitMain is the second stage of a kernel's start; args are the arguments
 // after InitCommand. It returns only when the kernel could not be executed.
 func InitMain(args []string) int { return contain.Init(args) }
+
+// ChangeMain changes the files of a running guest and returns the process's exit
+// status.
+func ChangeMain() int { return contain.ChangeMain() }
 
 func supervise(dir string, terminate <-chan os.Signal) error {
 	spec := &Spec{}

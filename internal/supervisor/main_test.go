@@ -15,6 +15,8 @@ func TestMain(m *testing.M) {
 			os.Exit(supervisor.Main(os.Args[2:]))
 		case supervisor.InitCommand:
 			os.Exit(supervisor.InitMain(os.Args[2:]))
+		case supervisor.ChangeCommand:
+			os.Exit(supervisor.ChangeMain())
 		}
 	}
 	os.Exit(m.Run())

@@ -17,8 +17,13 @@ import (
 
 // TestMain lets the test binary be the second stage.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == contain.InitCommand {
-		os.Exit(contain.Init(os.Args[2:]))
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case contain.InitCommand:
+			os.Exit(contain.Init(os.Args[2:]))
+		case contain.ChangeCommand:
+			os.Exit(contain.ChangeMain())
+		}
 	}
 	os.Exit(m.Run())
 }

@@ -89,25 +89,48 @@ func give(entries []entry, save func([]entry) error, holder string, user User, f
 
 // Return ends holder's need of all its files; those that nobody else needs go
 // back to their owners. It goes on after an error and returns all of them.
-func (l *Ledger) Return(holder string) error {
+func (l *Ledger) Return(holder string) error { return l.Keep(holder, nil) }
+
+// Keep is Return for all but the files at the given paths. A path where no
+// file is keeps none.
+func (l *Ledger) Keep(holder string, paths []string) error {
 	if _, err := os.Stat(l.path); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	kept := identities(paths)
 	return l.update(func(entries []entry, _ func([]entry) error) ([]entry, error) {
-		var kept []entry
+		var left []entry
 		var failures []error
 		for _, e := range entries {
-			e.Holders = slices.DeleteFunc(e.Holders, func(h string) bool { return h == holder })
+			if !kept[identity{e.Device, e.Inode}] {
+				e.Holders = slices.DeleteFunc(e.Holders, func(h string) bool { return h == holder })
+			}
 			if len(e.Holders) > 0 {
-				kept = append(kept, e)
+				left = append(left, e)
 				continue
 			}
 			if err := e.restore(); err != nil {
 				failures = append(failures, err)
 			}
 		}
-		return kept, errors.Join(failures...)
+		return left, errors.Join(failures...)
 	})
+}
+
+// identity is which file a path leads to.
+type identity struct{ device, inode uint64 }
+
+func identities(paths []string) map[identity]bool {
+	found := make(map[identity]bool)
+	for _, path := range paths {
+		st, fd, err := look(path)
+		if err != nil {
+			continue
+		}
+		unix.Close(fd)
+		found[identity{st.Dev, st.Ino}] = true
+	}
+	return found
 }
 
 // restore gives one file back, unless it is another file by now or somebody

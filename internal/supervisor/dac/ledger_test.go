@@ -73,6 +73,25 @@ func TestGiveAndReturn(t *testing.T) {
 	ownedBy(t, shared, 12345)
 }
 
+func TestKeep(t *testing.T) {
+	needRoot(t)
+	dir := t.TempDir()
+	l := Open(filepath.Join(dir, "owners"))
+	disk, backing, other := file(t, dir, "disk", 0o600), file(t, dir, "backing", 0o600), file(t, dir, "other", 0o600)
+	must(t, l.Give("a", guestUser, []File{{disk, true}, {backing, false}, {other, true}}))
+	must(t, l.Give("b", guestUser, []File{{other, true}}))
+	link := filepath.Join(dir, "link")
+	must(t, os.Symlink("backing", link))
+	must(t, l.Keep("a", []string{link, filepath.Join(dir, "absent")}))
+	ownedBy(t, disk, 0)
+	ownedBy(t, backing, guestUser.UID)
+	ownedBy(t, other, guestUser.UID) // b has it still
+	must(t, l.Return("b"))
+	ownedBy(t, other, 0)
+	must(t, l.Return("a"))
+	ownedBy(t, backing, 0)
+}
+
 func TestReturnLeavesOthersAlone(t *testing.T) {
 	needRoot(t)
 	dir := t.TempDir()

@@ -10,7 +10,7 @@ import (
 )
 
 // cacheFormat is the form of a cache file; it changes with Caps.
-const cacheFormat = 1
+const cacheFormat = 2
 
 // cached is one cache file. Path guards against a collision of file names.
 type cached struct {

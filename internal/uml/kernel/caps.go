@@ -29,6 +29,9 @@ type Caps struct {
 	// CONFIG_UML_NET_VECTOR, UBD CONFIG_BLK_DEV_UBD, Initrd
 	// CONFIG_BLK_DEV_INITRD (each built in).
 	Mconsole, Hostfs, VecNet, UBD, Initrd bool
+	// VirtioUML is CONFIG_VIRTIO_UML, built in: devices whose other half is
+	// a process behind a vhost-user socket.
+	VirtioUML bool
 	// SMP says that the kernel runs more than one virtual CPU: it is built
 	// for it and takes ncpus=. NrCPUs is the most it takes, at least 1.
 	SMP    bool
@@ -61,6 +64,7 @@ func (c *Caps) configured(release, help, showconfig string) error {
 	c.Mconsole = config["CONFIG_MCONSOLE"] == "y"
 	c.Hostfs = config["CONFIG_HOSTFS"] == "y"
 	c.VecNet = config["CONFIG_UML_NET_VECTOR"] == "y"
+	c.VirtioUML = config["CONFIG_VIRTIO_UML"] == "y"
 	c.UBD = config["CONFIG_BLK_DEV_UBD"] == "y"
 	c.Initrd = config["CONFIG_BLK_DEV_INITRD"] == "y"
 	options := parseHelp(help)

@@ -23,9 +23,9 @@ func TestConfigured(t *testing.T) {
 			Caps{Release: "5.2.0", Version: Version{5, 2, 0}, UBD: true, NrCPUs: 1},
 		},
 		{
-			"new", "7.2.0-rc1+\n", helpNew, "CONFIG_UML=y\nCONFIG_SMP=y\nCONFIG_NR_CPUS=64\nCONFIG_MCONSOLE=y\nCONFIG_HOSTFS=y\nCONFIG_UML_NET_VECTOR=y\n",
+			"new", "7.2.0-rc1+\n", helpNew, "CONFIG_UML=y\nCONFIG_SMP=y\nCONFIG_NR_CPUS=64\nCONFIG_MCONSOLE=y\nCONFIG_HOSTFS=y\nCONFIG_UML_NET_VECTOR=y\nCONFIG_VIRTIO_UML=y\n",
 			Caps{
-				Release: "7.2.0-rc1+", Version: Version{7, 2, 0}, Mconsole: true, Hostfs: true, VecNet: true,
+				Release: "7.2.0-rc1+", Version: Version{7, 2, 0}, Mconsole: true, Hostfs: true, VecNet: true, VirtioUML: true,
 				SMP: true, NrCPUs: 64, SeccompOption: true, NoRebootOption: true, UBDSerial: true,
 			},
 		},

@@ -43,6 +43,7 @@ var leaves = map[string][]string{
 	"internal/networkxml":         {"internal/domxml", "internal/virerr"},
 	"internal/xdr":                nil,
 	"internal/mconsole":           nil,
+	"internal/guestproc":          nil,
 	"internal/hostinfo":           nil,
 	"internal/config":             nil,
 	"internal/sock":               nil,

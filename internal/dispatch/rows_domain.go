@@ -70,6 +70,7 @@ func domainRows() []row {
 		quick(proto.DomainGetInterfaceParameters, both((*driver.Conn).DomainGetInterfaceParameters)),
 		call(proto.DomainSetInterfaceParameters, do((*driver.Conn).DomainSetInterfaceParameters)),
 		call(proto.DomainInterfaceAddresses, both((*driver.Conn).DomainInterfaceAddresses)),
+		call(proto.DomainMemoryStats, both((*driver.Conn).DomainMemoryStats)),
 		call(proto.ConnectGetAllDomainStats, both((*driver.Conn).ConnectGetAllDomainStats)),
 		quick(proto.DomainGetMessages, both((*driver.Conn).DomainGetMessages)),
 	}

@@ -106,13 +106,3 @@ func (d *Domain) running() (Guest, error) {
 func ErrNotRunning() error {
 	return virerr.New(libvirt.ErrOperationInvalid, "domain is not running")
 }
-
-// CPUTime is the host CPU time in ns that all processes of the guest have
-// used, 0 for an inactive domain.
-func (d *Domain) CPUTime() uint64 {
-	guest, err := d.running()
-	if err != nil {
-		return 0
-	}
-	return guest.CPUTime()
-}

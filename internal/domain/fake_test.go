@@ -130,7 +130,10 @@ func (g *fakeGuest) exit(e domain.Exit) {
 func (g *fakeGuest) Facts() domain.Facts {
 	return domain.Facts{PID: 42, PTYs: map[string]string{"con0": "/dev/pts/9"}, Kernel: "/k"}
 }
-func (g *fakeGuest) CPUTime() uint64             { return 7 }
+func (g *fakeGuest) Usage() domain.Usage { return domain.Usage{User: 5, System: 2} }
+func (g *fakeGuest) Proc(_ context.Context, file string) (string, error) {
+	return "text of " + file, g.ask("proc " + file)
+}
 func (g *fakeGuest) Events() <-chan domain.Event { return g.events }
 func (g *fakeGuest) Kill(context.Context) error {
 	g.exit(domain.Exit{Cause: domain.CauseDestroyed})

@@ -49,9 +49,12 @@ type StartOptions struct {
 type Guest interface {
 	// Facts are the guest's pids and ptys.
 	Facts() Facts
-	// CPUTime is the host CPU time in ns that all processes of the guest
-	// have used.
-	CPUTime() uint64
+	// Usage is what all processes of the guest have used.
+	Usage() Usage
+	// Proc returns the text of a file of the guest's /proc, named without
+	// that prefix. A guest that does not answer is not asked again for some
+	// seconds: it costs its callers one wait, not one each.
+	Proc(ctx context.Context, file string) (string, error)
 	// Events delivers what the guest tells of itself, in order. The last
 	// is the only one of type Exited; then, or after Detach, it is closed.
 	Events() <-chan Event

@@ -37,7 +37,7 @@ func (c *Conn) DomainGetInfo(_ context.Context, a *libvirt.DomainGetInfoArgs) (*
 		MaxMem:    def.MaxMemory,
 		Memory:    def.CurrentMemory,
 		NrVirtCPU: uint16(def.VCPUsCurrent),
-		CPUTime:   d.CPUTime(),
+		CPUTime:   d.Usage().CPUTime(),
 	}, nil
 }
 

@@ -6,6 +6,7 @@ import (
 
 	libvirt "github.com/digitalocean/go-libvirt"
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
 
 	"virtumld/internal/domain"
 	"virtumld/internal/virerr"
@@ -25,7 +26,23 @@ const (
 // moment is left out, as libvirt does.
 type statsGroup struct {
 	kind libvirt.DomainStatsTypes
-	add  func(ctx context.Context, p *params, d *domain.Domain, v *domain.View)
+	add  func(ctx context.Context, p *params, s *statsSubject)
+}
+
+// statsSubject is a domain of which numbers are told, at one moment.
+type statsSubject struct {
+	*domain.Domain
+	view *domain.View
+	used *domain.Usage // nil until it is needed
+}
+
+// usage is counted once for all groups.
+func (s *statsSubject) usage() domain.Usage {
+	if s.used == nil {
+		used := s.Usage()
+		s.used = &used
+	}
+	return *s.used
 }
 
 var statsGroups = []statsGroup{
@@ -47,19 +64,47 @@ func (c *Conn) ConnectGetAllDomainStats(ctx context.Context, a *libvirt.ConnectG
 	if err != nil {
 		return nil, err
 	}
-	ret := &libvirt.ConnectGetAllDomainStatsRet{}
-	for _, d := range c.statsDomains(a.Doms, libvirt.ConnectListAllDomainsFlags(a.Flags)&statsFilters) {
-		v := d.View()
-		if v.Definition() == nil {
-			continue // gone since
-		}
-		var p params
-		for _, g := range groups {
-			g.add(ctx, &p, d, v)
-		}
-		ret.RetStats = append(ret.RetStats, libvirt.DomainStatsRecord{Dom: object(v.Identity), Params: p})
+	domains := c.statsDomains(a.Doms, libvirt.ConnectListAllDomainsFlags(a.Flags)&statsFilters)
+	return &libvirt.ConnectGetAllDomainStatsRet{RetStats: statsOf(ctx, domains, groups)}, nil
+}
+
+// statsTogether is how many guests are asked at the same time: those that hang
+// must not add up.
+const statsTogether = 64
+
+// statsOf are the groups of each domain that is still there.
+func statsOf(ctx context.Context, domains []*domain.Domain, groups []statsGroup) []libvirt.DomainStatsRecord {
+	records := make([]*libvirt.DomainStatsRecord, len(domains))
+	var asking errgroup.Group
+	asking.SetLimit(statsTogether)
+	for i, d := range domains {
+		asking.Go(func() error {
+			records[i] = statsRecord(ctx, d, groups)
+			return nil
+		})
 	}
-	return ret, nil
+	_ = asking.Wait() // none fails
+	var there []libvirt.DomainStatsRecord
+	for _, record := range records {
+		if record != nil {
+			there = append(there, *record)
+		}
+	}
+	return there
+}
+
+// statsRecord is nil for a domain that is gone.
+func statsRecord(ctx context.Context, d *domain.Domain, groups []statsGroup) *libvirt.DomainStatsRecord {
+	v := d.View()
+	if v.Definition() == nil {
+		return nil
+	}
+	s := &statsSubject{Domain: d, view: v}
+	var p params
+	for _, g := range groups {
+		g.add(ctx, &p, s)
+	}
+	return &libvirt.DomainStatsRecord{Dom: object(v.Identity), Params: p}
 }
 
 // groupsOf are the groups that a client asks for; 0 is all.
@@ -102,31 +147,25 @@ func (c *Conn) statsDomains(named []libvirt.Domain, filters libvirt.ConnectListA
 	return domains
 }
 
-func addStateStats(_ context.Context, p *params, _ *domain.Domain, v *domain.View) {
-	p.addInt("state.state", int32(v.State))
-	p.addInt("state.reason", v.Reason)
+func addStateStats(_ context.Context, p *params, s *statsSubject) {
+	p.addInt("state.state", int32(s.view.State))
+	p.addInt("state.reason", s.view.Reason)
 }
 
-func addCPUStats(_ context.Context, p *params, d *domain.Domain, v *domain.View) {
-	if v.Active() {
-		p.addUllong("cpu.time", d.CPUTime())
+func addCPUStats(_ context.Context, p *params, s *statsSubject) {
+	if s.view.Active() {
+		p.addUllong("cpu.time", s.usage().CPUTime())
 	}
-}
-
-func addBalloonStats(_ context.Context, p *params, _ *domain.Domain, v *domain.View) {
-	def := v.Definition()
-	p.addUllong("balloon.current", def.CurrentMemory)
-	p.addUllong("balloon.maximum", def.MaxMemory)
 }
 
 // vcpuRunning is VIR_VCPU_RUNNING.
 const vcpuRunning = 1
 
-func addVCPUStats(_ context.Context, p *params, _ *domain.Domain, v *domain.View) {
-	def := v.Definition()
+func addVCPUStats(_ context.Context, p *params, s *statsSubject) {
+	def := s.view.Definition()
 	p.addUint("vcpu.current", uint32(def.VCPUsCurrent))
 	p.addUint("vcpu.maximum", uint32(def.VCPUs))
-	if !v.Active() {
+	if !s.view.Active() {
 		return
 	}
 	for i := range def.VCPUsCurrent {
@@ -134,19 +173,19 @@ func addVCPUStats(_ context.Context, p *params, _ *domain.Domain, v *domain.View
 	}
 }
 
-func addInterfaceStats(ctx context.Context, p *params, d *domain.Domain, v *domain.View) {
-	if v.Live == nil {
+func addInterfaceStats(ctx context.Context, p *params, s *statsSubject) {
+	if s.view.Live == nil {
 		return
 	}
-	p.addUint("net.count", uint32(len(v.Live.Interfaces)))
-	if len(v.Live.Interfaces) == 0 {
+	p.addUint("net.count", uint32(len(s.view.Live.Interfaces)))
+	if len(s.view.Live.Interfaces) == 0 {
 		return
 	}
-	all, err := d.InterfaceStats(ctx)
-	for i, n := range v.Live.Interfaces {
+	all, err := s.InterfaceStats(ctx)
+	for i, n := range s.view.Live.Interfaces {
 		prefix := "net." + strconv.Itoa(i)
 		p.addString(prefix+".name", n.Target)
-		s, known := all[n.Alias]
+		counted, known := all[n.Alias]
 		if err != nil || !known {
 			continue
 		}
@@ -154,16 +193,16 @@ func addInterfaceStats(ctx context.Context, p *params, d *domain.Domain, v *doma
 			name  string
 			value uint64
 		}{
-			{".rx.bytes", s.RxBytes}, {".rx.pkts", s.RxPackets}, {".rx.errs", s.RxErrors}, {".rx.drop", s.RxDropped},
-			{".tx.bytes", s.TxBytes}, {".tx.pkts", s.TxPackets}, {".tx.errs", s.TxErrors}, {".tx.drop", s.TxDropped},
+			{".rx.bytes", counted.RxBytes}, {".rx.pkts", counted.RxPackets}, {".rx.errs", counted.RxErrors}, {".rx.drop", counted.RxDropped},
+			{".tx.bytes", counted.TxBytes}, {".tx.pkts", counted.TxPackets}, {".tx.errs", counted.TxErrors}, {".tx.drop", counted.TxDropped},
 		} {
 			p.addUllong(prefix+counter.name, counter.value)
 		}
 	}
 }
 
-func addBlockStats(ctx context.Context, p *params, d *domain.Domain, v *domain.View) {
-	disks := v.Definition().Disks
+func addBlockStats(ctx context.Context, p *params, s *statsSubject) {
+	disks := s.view.Definition().Disks
 	p.addUint("block.count", uint32(len(disks)))
 	for i, disk := range disks {
 		prefix := "block." + strconv.Itoa(i)
@@ -171,7 +210,7 @@ func addBlockStats(ctx context.Context, p *params, d *domain.Domain, v *domain.V
 		if disk.Path != "" {
 			p.addString(prefix+".path", disk.Path)
 		}
-		info, err := d.DiskInfo(ctx, disk.Target)
+		info, err := s.DiskInfo(ctx, disk.Target)
 		if err != nil {
 			continue
 		}

@@ -5,24 +5,31 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+
+	"virtumld/internal/domain"
 )
 
 // tick is one clock tick of /proc/PID/stat in ns: USER_HZ is 100 on every
 // architecture that UML runs on.
 const tick = 10_000_000
 
-// cpuTime is the CPU time in ns of a guest's kernel and of its helpers and
-// stubs, which are its children. The time of ended ones is in the kernel
-// process's own account, since it waits for them.
-func cpuTime(pid int) uint64 {
+// usage is what a guest's kernel, pid, has used with its helpers and stubs,
+// which are its children. The time of ended ones is in the kernel process's
+// own account, since it waits for them.
+func usage(pid int) domain.Usage {
 	if pid == 0 {
-		return 0
+		return domain.Usage{}
 	}
-	total := statTicks(pid)
+	kernel := readStat(pid)
+	user, system := kernel.user, kernel.system
 	for _, child := range children(pid) {
-		total += statTicks(child)
+		stat := readStat(child)
+		user, system = user+stat.user, system+stat.system
 	}
-	return total * tick
+	return domain.Usage{
+		User: user * tick, System: system * tick,
+		RSS: kernel.rss * uint64(os.Getpagesize()) / 1024, CPU: int(kernel.processor),
+	}
 }
 
 // children are the processes that any thread of pid has made.
@@ -46,31 +53,37 @@ func children(pid int) []int {
 	return pids
 }
 
-// statTicks adds up utime, stime, cutime and cstime, fields 14 to 17 of
-// /proc/PID/stat (proc(5)); 0 for a process that is gone.
-func statTicks(pid int) uint64 {
+// stat is a part of /proc/PID/stat (proc_pid_stat(5)): CPU time in ticks,
+// resident pages, and the processor it ran on last.
+type stat struct{ user, system, rss, processor uint64 }
+
+// readStat is zero for a process that is gone.
+func readStat(pid int) stat {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
-		return 0
+		return stat{}
 	}
-	return parseTicks(text)
+	return parseStat(text)
 }
 
-// parseTicks counts fields from the end of the process's name, which may hold
-// anything.
-func parseTicks(stat []byte) uint64 {
-	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-	const utime, cstime = 14 - 3, 17 - 3 // fields[0] is field 3
-	if len(fields) <= cstime {
-		return 0
+// parseStat counts fields from the end of the process's name, which may hold
+// anything. The time of children that were waited for is counted in.
+func parseStat(text []byte) stat {
+	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
+	const first = 3 // the number of fields[0]
+	const utime, stime, cutime, cstime, rss, processor = 14 - first, 15 - first, 16 - first, 17 - first, 24 - first, 39 - first
+	if len(fields) <= processor {
+		return stat{}
 	}
-	var total uint64
-	for _, field := range fields[utime : cstime+1] {
-		n, err := strconv.ParseUint(string(field), 10, 64)
+	number := func(field int) uint64 {
+		n, err := strconv.ParseUint(string(fields[field]), 10, 64)
 		if err != nil {
 			return 0
 		}
-		total += n
+		return n
 	}
-	return total
+	return stat{
+		user: number(utime) + number(cutime), system: number(stime) + number(cstime),
+		rss: number(rss), processor: number(processor),
+	}
 }

@@ -28,6 +28,7 @@ type foreignGuest struct {
 	pid     int
 	pidfd   *os.File
 	console *mconsole.Client
+	window  *window
 	events  chan domain.Event
 	closed  chan struct{}
 	close   sync.Once
@@ -54,6 +55,7 @@ func (m *Machine) Foreign(ctx context.Context, def *domxml.Definition) (domain.G
 		events:  make(chan domain.Event),
 		closed:  make(chan struct{}),
 	}
+	g.window = &window{console: g.console}
 	// A pid file may be old and its pid given out again; an answer shows
 	// that a kernel lives here.
 	if _, err := g.console.Version(ctx); err != nil {
@@ -106,7 +108,11 @@ func (g *foreignGuest) Events() <-chan domain.Event { return g.events }
 
 func (g *foreignGuest) Facts() domain.Facts { return domain.Facts{PID: g.pid} }
 
-func (g *foreignGuest) CPUTime() uint64 { return cpuTime(g.pid) }
+func (g *foreignGuest) Usage() domain.Usage { return usage(g.pid) }
+
+func (g *foreignGuest) Proc(ctx context.Context, file string) (string, error) {
+	return g.window.proc(ctx, file)
+}
 
 // Kill kills the kernel's process group: before 6.13 its helpers and stubs
 // outlive it.

@@ -25,6 +25,7 @@ type guest struct {
 	owner   owner
 	handle  *supervisor.Handle
 	console *mconsole.Client
+	window  *window
 	kernel  string
 	// processors is how many virtual CPUs the guest has.
 	processors uint
@@ -52,6 +53,7 @@ func (m *Machine) newGuest(handle *supervisor.Handle, kernelPath string, def *do
 		over:       make(chan struct{}),
 		news:       make(chan struct{}),
 	}
+	g.window = &window{console: g.console}
 	m.guests.Store(g.owner.uuid, g)
 	go g.relay()
 	return g
@@ -135,8 +137,8 @@ func (g *guest) Facts() domain.Facts {
 	}
 }
 
-// CPUTime is what all processes of the guest have used, in ns.
-func (g *guest) CPUTime() uint64 { return cpuTime(g.handle.Facts().GuestPID) }
+// Usage is what all processes of the guest have used.
+func (g *guest) Usage() domain.Usage { return usage(g.handle.Facts().GuestPID) }
 
 // Kill ends every process of the guest.
 func (g *guest) Kill(ctx context.Context) error { return g.handle.Kill(ctx) }

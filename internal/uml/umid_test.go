@@ -39,15 +39,3 @@ func TestUMID(t *testing.T) {
 		t.Errorf("a path too long for a socket: umid %q", got)
 	}
 }
-
-func TestParseTicks(t *testing.T) {
-	stat := "12 (a ) b) S 1 12 12 0 -1 4194560 1 2 3 4 10 20 30 40 20 0 1 0 99"
-	if got := parseTicks([]byte(stat)); got != 100 {
-		t.Errorf("%d ticks, want 100", got)
-	}
-	for _, bad := range []string{"", "12 (x) S 1", "12 (x) S 1 2 3 4 5 6 7 8 9 10 a b c d"} {
-		if got := parseTicks([]byte(bad)); got != 0 {
-			t.Errorf("%q: %d ticks", bad, got)
-		}
-	}
-}

@@ -33,10 +33,12 @@ type held struct {
 	outputDone chan struct{}
 	entry      *umidEntry
 	locks      []*os.File
-	owners     *dac.Ledger
-	notify     *mconsole.Listener
-	lines      []*console.Line
-	nics       *nic.Set
+	// diskLocks are those of the disks, by unit.
+	diskLocks map[int][]*os.File
+	owners    *dac.Ledger
+	notify    *mconsole.Listener
+	lines     []*console.Line
+	nics      *nic.Set
 }
 
 // acquire takes all that the guest needs, in an order in which a failure
@@ -51,13 +53,16 @@ func (g *guest) acquire() error {
 	if g.held.entry, err = claim(g.spec); err != nil {
 		return err
 	}
-	if g.held.locks, err = lockFiles(g.spec.Files); err != nil {
+	if err := g.lockAll(); err != nil {
 		return err
 	}
 	if err := g.makeFolders(); err != nil {
 		return err
 	}
-	if err := g.giveFiles(); err != nil {
+	if g.spec.User != nil {
+		g.held.owners = dac.Open(g.spec.Owners)
+	}
+	if err := giveFiles(g.held.owners, g.spec, g.spec.files()); err != nil {
 		return err
 	}
 	if err := g.openLines(); err != nil {
@@ -92,18 +97,19 @@ func (g *guest) makeFolders() error {
 	return nil
 }
 
-func (g *guest) giveFiles() error {
-	if g.spec.User == nil {
+// giveFiles makes the files that ask for it the guest's user's, if the guest
+// has a user of its own.
+func giveFiles(owners *dac.Ledger, spec *Spec, files []File) error {
+	if owners == nil {
 		return nil
 	}
-	var files []dac.File
-	for _, file := range g.spec.Files {
+	var given []dac.File
+	for _, file := range files {
 		if file.Own {
-			files = append(files, dac.File{Path: file.Host, Write: !file.ReadOnly})
+			given = append(given, dac.File{Path: file.Host, Write: !file.ReadOnly})
 		}
 	}
-	g.held.owners = dac.Open(g.spec.Owners)
-	if err := g.held.owners.Give(g.spec.Dir, dac.User(*g.spec.User), files); err != nil {
+	if err := owners.Give(spec.Dir, dac.User(*spec.User), given); err != nil {
 		return virerr.New(libvirt.ErrOperationFailed, "cannot give the guest its files: %w", err)
 	}
 	return nil
@@ -145,8 +151,7 @@ func (g *guest) release() {
 			g.log("%v", err)
 		}
 	}
-	closeAll(g.held.locks)
-	g.held.locks = nil
+	g.unlockAll()
 	if g.held.entry != nil {
 		if err := g.held.entry.remove(); err != nil {
 			g.log("%v", err)

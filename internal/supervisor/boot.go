@@ -172,7 +172,7 @@ func (g *guest) planContained(plan *contain.Plan) {
 		// The loader's cache of the host is not there.
 		plan.Env = append(plan.Env, "LD_LIBRARY_PATH="+strings.Join(folders, ":"))
 	}
-	for _, file := range g.spec.Files {
+	for _, file := range g.spec.files() {
 		plan.Binds = append(plan.Binds, contain.Bind{Host: file.Host, Guest: file.Guest, ReadOnly: file.ReadOnly})
 		plan.Access = append(plan.Access, access(file, file.Guest))
 	}
@@ -199,7 +199,7 @@ func (g *guest) planPlain(plan *contain.Plan) error {
 	plan.Args = append(plan.Args, replaceRoot(g.args(), root)...)
 	plan.Env = []string{"HOME=/", "TMPDIR=" + shm}
 	plan.Access = []contain.Access{{Path: g.spec.Kernel, Host: g.spec.Kernel, Exec: true}}
-	for _, file := range g.spec.Files {
+	for _, file := range g.spec.files() {
 		plan.Access = append(plan.Access, access(file, file.Host))
 	}
 	return nil
@@ -214,7 +214,9 @@ func access(file File, path string) contain.Access {
 }
 
 // args are the kernel's arguments of this boot.
-func (g *guest) args() []string { return append(g.interfaceArgs(), g.spec.Args...) }
+func (g *guest) args() []string {
+	return slices.Concat(g.interfaceArgs(), g.diskArgs(), g.spec.Args)
+}
 
 func replaceRoot(args []string, root string) []string {
 	out := make([]string, len(args))
@@ -253,7 +255,7 @@ func makeLinks(spec *Spec) error {
 			return err
 		}
 	}
-	for _, file := range spec.Files {
+	for _, file := range spec.files() {
 		if err := link(root, file); err != nil {
 			return err
 		}

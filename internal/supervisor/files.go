@@ -44,7 +44,7 @@ func HostFile(dir, guest string) (string, error) {
 	if err := rundir.ReadJSON(dir, specFile, spec); err != nil {
 		return "", err
 	}
-	for _, file := range spec.Files {
+	for _, file := range spec.files() {
 		if file.Guest == guest {
 			return file.Host, nil
 		}

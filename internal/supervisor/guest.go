@@ -50,7 +50,7 @@ type guest struct {
 	exits chan exited
 	spoke chan struct{}
 
-	// changed has what is to be noted of a change of the interfaces.
+	// changed has what is to be noted of a change of the devices.
 	changed  chan func()
 	networks nic.Networks
 	// over is closed when the guest has ended for good.
@@ -155,6 +155,8 @@ func (g *guest) handle(c call) {
 		c.answer(nil, g.state.Facts)
 	case cmdOpenInterface, cmdCloseInterface, cmdUpdateInterface:
 		g.changeInterface(c)
+	case cmdOpenDisk, cmdCloseDisk:
+		g.changeDisk(c)
 	case cmdActions:
 		g.setActions(c.Actions)
 		c.answer(nil, g.state.Facts)

@@ -11,6 +11,29 @@ import (
 	"virtumld/internal/virerr"
 )
 
+// lockAll locks all that the guest's specification names.
+func (g *guest) lockAll() (err error) {
+	if g.held.locks, err = lockFiles(g.spec.Files); err != nil {
+		return err
+	}
+	g.held.diskLocks = make(map[int][]*os.File)
+	for _, disk := range g.spec.Disks {
+		if g.held.diskLocks[disk.Unit], err = lockFiles(disk.Files); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *guest) unlockAll() {
+	closeAll(g.held.locks)
+	g.held.locks = nil
+	for _, locks := range g.held.diskLocks {
+		closeAll(locks)
+	}
+	g.held.diskLocks = nil
+}
+
 // lockFiles locks what files ask for and returns what holds the locks.
 func lockFiles(files []File) ([]*os.File, error) {
 	var held []*os.File

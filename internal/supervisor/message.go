@@ -36,6 +36,9 @@ const (
 	cmdCloseInterface  command = "close-interface"
 	cmdUpdateInterface command = "update-interface"
 
+	cmdOpenDisk  command = "open-disk"
+	cmdCloseDisk command = "close-disk"
+
 	// cmdNoted lets a supervisor whose guest has exited go.
 	cmdNoted command = "noted"
 )
@@ -50,6 +53,8 @@ type request struct {
 	// Interface is the one to open or update; of one to close it is the
 	// unit alone.
 	Interface *Interface `json:",omitempty"`
+	// Disk is the one to open; of one to close it is the unit alone.
+	Disk *Disk `json:",omitempty"`
 }
 
 type actions struct {

@@ -48,8 +48,11 @@ type Spec struct {
 	// the flag c: the kernel's own locks would clash with the supervisor's.
 	// noreboot must be among them, so that a reboot ends the kernel.
 	Args []string
-	// Files are what the guest's kernel may open.
+	// Files are what the guest's kernel may open besides its disks.
 	Files []File
+	// Disks are the guest's ubd devices. The supervisor adds those that come
+	// later, so that spec.json has what the guest has.
+	Disks []Disk
 	// Channels are the guest's console and serial lines, in the order of
 	// their descriptors: Channels[i] is inherited as descriptor 3+i.
 	Channels []Channel

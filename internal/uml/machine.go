@@ -100,6 +100,7 @@ func (m *Machine) plan(def *domxml.Definition, caps *kernel.Caps, backing map[in
 		NoMconsole: !caps.Mconsole,
 		Args:       line.Args,
 		Files:      m.owned(line.Files),
+		Disks:      m.ownedDisks(line.Disks),
 		Channels:   line.Channels,
 		ShmBytes:   shmBytes(def),
 		User:       m.User,
@@ -121,6 +122,13 @@ func (m *Machine) owned(files []supervisor.File) []supervisor.File {
 		files[i].Own = false
 	}
 	return files
+}
+
+func (m *Machine) ownedDisks(disks []supervisor.Disk) []supervisor.Disk {
+	for i := range disks {
+		disks[i].Files = m.owned(disks[i].Files)
+	}
+	return disks
 }
 
 // shmBytes is the room that a guest's memory takes: what the kernel is given,
@@ -164,6 +172,9 @@ func (m *Machine) boot(ctx context.Context, def *domxml.Definition, caps *kernel
 		return nil, err
 	}
 	for i, n := range def.Interfaces {
+		if n.Type == domxml.InterfaceVHostUser {
+			continue // its kernel connects by itself
+		}
 		plugging, err := m.plugging(ctx, ownerOf(def), n, joints[i], devices[i])
 		if err != nil {
 			return nil, err

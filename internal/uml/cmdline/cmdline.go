@@ -61,15 +61,18 @@ type Line struct {
 	// Args are the arguments, argv[0] apart, in the form of
 	// supervisor.Spec.Args.
 	Args []string
-	// Files are what the arguments and the COW headers name.
+	// Files are what the arguments name.
 	Files []supervisor.File
+	// Disks are the ubd devices. A kernel that has ubd always gets a ubd0.
+	Disks []supervisor.Disk
 	// Channels are the console and serial lines, con0 always first. A con0
 	// that the definition lacks, or gives the type null, is a channel of
 	// type ChardevNull: the supervisor reads it, so that it sees how the
 	// guest ends ("reboot: ..."), and shows it to nobody.
 	Channels []supervisor.Channel
 	// Devices are what the kernel is told of its interfaces, in the order
-	// of the definition and in the form of supervisor.Interface.Device.
+	// of the definition and in the form of supervisor.Interface.Device. It
+	// is "" of those of type vhostuser, which are among Args and Files.
 	Devices []string
 }
 
@@ -154,6 +157,9 @@ func (b *builder) processors() error {
 // checkLength counts every argument, though the kernel takes some out.
 func (b *builder) checkLength() error {
 	args := b.line.Args
+	for _, disk := range b.line.Disks {
+		args = append(args, disk.Arg)
+	}
 	for i, device := range b.line.Devices {
 		args = append(args, fmt.Sprintf("vec%d:%s", b.def.Interfaces[i].Unit, device))
 	}

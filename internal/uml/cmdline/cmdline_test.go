@@ -140,7 +140,12 @@ func show(line *cmdline.Line) string {
 	for _, arg := range line.Args {
 		fmt.Fprintln(&b, strings.ReplaceAll(arg, supervisor.Root, "ROOT"))
 	}
-	for _, f := range line.Files {
+	files := line.Files
+	for _, disk := range line.Disks {
+		fmt.Fprintf(&b, "disk %d: %s\n", disk.Unit, strings.ReplaceAll(disk.Arg, supervisor.Root, "ROOT"))
+		files = append(files, disk.Files...)
+	}
+	for _, f := range files {
 		fmt.Fprintf(&b, "file %s <- %q readonly=%t lock=%q own=%t\n", f.Guest, f.Host, f.ReadOnly, f.Lock, f.Own)
 	}
 	for i, c := range line.Channels {

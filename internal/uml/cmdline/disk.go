@@ -7,47 +7,62 @@ import (
 
 	"virtumld/internal/domxml"
 	"virtumld/internal/supervisor"
+	"virtumld/internal/uml/kernel"
 )
 
-// noDisk stands for unit 0 where the definition has none. A kernel without a
+// NoDisk stands for unit 0 where the definition has none. A kernel without a
 // ubd0 opens the file root_fs of its working folder, and one that fails to
 // open it can neither plug in a disk there nor remove it without an oops. The
 // null device is a disk of no sectors, which can be removed and replaced.
-const noDisk = "ubd0rcd=/dev/null"
+func NoDisk() supervisor.Disk { return supervisor.Disk{Unit: 0, Arg: "ubd0rcd=/dev/null"} }
 
 // disks gives each disk its unit.
 func (b *builder) disks() error {
 	if !b.caps.UBD {
 		if len(b.def.Disks) > 0 {
-			return unsupported("<disk> %s: the kernel %s has no ubd devices (CONFIG_BLK_DEV_UBD)", b.def.Disks[0].Target, b.caps.Path)
+			return errNoUBD(b.def.Disks[0], b.caps)
 		}
 		return nil
 	}
 	first := false
 	for _, disk := range b.def.Disks {
 		first = first || disk.Unit == 0
-		if err := b.disk(disk); err != nil {
+		named, known := b.options.Backing[disk.Unit]
+		if !known {
+			named = disk.Backing
+		}
+		made, err := Disk(disk, b.caps, named)
+		if err != nil {
 			return err
 		}
+		b.line.Disks = append(b.line.Disks, made)
 	}
 	if !first {
-		b.arg(noDisk)
+		b.line.Disks = append(b.line.Disks, NoDisk())
 	}
 	return nil
+}
+
+func errNoUBD(disk domxml.Disk, caps *kernel.Caps) error {
+	return unsupported("<disk> %s: the kernel %s has no ubd devices (CONFIG_BLK_DEV_UBD)", disk.Target, caps.Path)
 }
 
 // DiskFile is the supervisor.File.Guest of the disk ubd<unit>.
 func DiskFile(unit int) string { return "/disk" + strconv.Itoa(unit) }
 
-// disk is ubdN<flags>=FILE[,,SERIAL] (ubd_kern.c, ubd_setup_common). A COW
-// file's backing file is not named: the kernel opens it by the header's path,
-// where it has to be, and never rewrites the header.
-func (b *builder) disk(disk domxml.Disk) error {
+// Disk is ubdN<flags>=FILE[,,SERIAL] (ubd_kern.c, ubd_setup_common). named is
+// where the header of a COW file has its backing file; that is not an argument:
+// the kernel opens it by the header's path, where it has to be, and never
+// rewrites the header.
+func Disk(disk domxml.Disk, caps *kernel.Caps, named string) (supervisor.Disk, error) {
+	if !caps.UBD {
+		return supervisor.Disk{}, errNoUBD(disk, caps)
+	}
 	path := DiskFile(disk.Unit)
 	value := supervisor.Root + path
 	if disk.Serial != "" {
-		if err := b.checkSerial(disk); err != nil {
-			return err
+		if err := checkSerial(disk, caps); err != nil {
+			return supervisor.Disk{}, err
 		}
 		value += ",," + disk.Serial
 	}
@@ -55,16 +70,19 @@ func (b *builder) disk(disk domxml.Disk) error {
 	if strings.Contains(word, " ") {
 		word = `"` + word + `"`
 	}
-	b.arg(word)
 	file := supervisor.File{Host: disk.Path, Guest: path, ReadOnly: disk.ReadOnly, Lock: supervisor.LockShared, Own: true}
 	if !disk.ReadOnly && !disk.Shareable {
 		file.Lock = supervisor.LockWrite
 	}
-	b.line.Files = append(b.line.Files, file)
+	made := supervisor.Disk{Unit: disk.Unit, Arg: word, Files: []supervisor.File{file}}
 	if disk.COW {
-		return b.backing(disk)
+		backing, err := backing(disk, named)
+		if err != nil {
+			return supervisor.Disk{}, err
+		}
+		made.Files = append(made.Files, backing)
 	}
-	return nil
+	return made, nil
 }
 
 // diskFlags are ubd's letters. c leaves the kernel's own locks out: the
@@ -89,25 +107,20 @@ func diskFlags(disk domxml.Disk) string {
 }
 
 // backing puts the backing file where the COW file's header says it is.
-func (b *builder) backing(disk domxml.Disk) error {
-	named, known := b.options.Backing[disk.Unit]
-	if !known {
-		named = disk.Backing
-	}
+func backing(disk domxml.Disk, named string) (supervisor.File, error) {
 	if !filepath.IsAbs(named) || filepath.Clean(named) != named || named == "/" {
-		return unsupported("<disk> %s: the header of %s names the backing file %q, which is not a plain absolute path; make the file anew", disk.Target, disk.Path, named)
+		return supervisor.File{}, unsupported("<disk> %s: the header of %s names the backing file %q, which is not a plain absolute path; make the file anew", disk.Target, disk.Path, named)
 	}
 	host := disk.Backing
 	if host == "" {
 		host = named
 	}
-	b.line.Files = append(b.line.Files, supervisor.File{Host: host, Guest: named, ReadOnly: true, Lock: supervisor.LockShared, Own: true})
-	return nil
+	return supervisor.File{Host: host, Guest: named, ReadOnly: true, Lock: supervisor.LockShared, Own: true}, nil
 }
 
-func (b *builder) checkSerial(disk domxml.Disk) error {
-	if !b.caps.UBDSerial {
-		return unsupported("<serial> of disk %s: the kernel %s takes no serial numbers", disk.Target, b.caps.Path)
+func checkSerial(disk domxml.Disk, caps *kernel.Caps) error {
+	if !caps.UBDSerial {
+		return unsupported("<serial> of disk %s: the kernel %s takes no serial numbers", disk.Target, caps.Path)
 	}
 	for _, c := range []byte(disk.Serial) {
 		if c < ' ' || c > '~' || strings.IndexByte(`,:"`, c) >= 0 {

@@ -15,20 +15,47 @@ const (
 	maxMTU = 65534
 )
 
-// interfaces gives each <interface> a device of the vector driver.
+// vhostPath is where the guest's sockets of vhost-user are.
+const vhostPath = "/vhost/"
+
+// interfaces gives each <interface> a device of the vector driver, or of
+// virtio.
 func (b *builder) interfaces() error {
 	units := make(map[int]bool)
 	for _, n := range b.def.Interfaces {
 		if units[n.Unit] {
-			return unsupported("<interface> %s: there are two of the unit vec%d", n.MAC, n.Unit)
+			return unsupported("<interface> %s: there are two of the unit %s", n.MAC, n.Device())
 		}
 		units[n.Unit] = true
+		if n.Type == domxml.InterfaceVHostUser {
+			if err := b.virtio(n); err != nil {
+				return err
+			}
+			b.line.Devices = append(b.line.Devices, "")
+			continue
+		}
 		device, err := Device(n, b.caps)
 		if err != nil {
 			return err
 		}
 		b.line.Devices = append(b.line.Devices, device)
 	}
+	return nil
+}
+
+// virtioNet is the number of virtio's network devices (virtio 1.2, chapter 5).
+const virtioNet = "1"
+
+// virtio gives an <interface> of type vhostuser a device whose other half is
+// the process behind a socket, to which the kernel connects when it boots
+// (arch/um/drivers/virtio_uml.c). The guest needs the driver virtio_net.
+func (b *builder) virtio(n domxml.Interface) error {
+	if !b.caps.VirtioUML {
+		return unsupported("<interface> %s: the kernel %s has no devices behind vhost-user sockets (CONFIG_VIRTIO_UML)", n.MAC, b.caps.Path)
+	}
+	socket := vhostPath + n.Device()
+	b.line.Files = append(b.line.Files, supervisor.File{Host: n.Source, Guest: socket, Own: true})
+	b.arg("virtio_uml.device=", supervisor.Root, socket, ":", virtioNet)
 	return nil
 }
 
@@ -41,8 +68,6 @@ func Device(n domxml.Interface, caps *kernel.Caps) (string, error) {
 	switch {
 	case !caps.VecNet:
 		return "", unsupported("<interface> %s: the kernel %s has no vector network devices (CONFIG_UML_NET_VECTOR)", n.MAC, caps.Path)
-	case n.Type == domxml.InterfaceVHostUser:
-		return "", unsupported("<interface> %s: type vhostuser is not supported; use user, network, bridge, ethernet, direct, mcast, udp, server or client", n.MAC)
 	case n.MTU != 0 && (n.MTU < minMTU || n.MTU > maxMTU):
 		return "", unsupported("<interface> %s: <mtu size='%d'/> is not between %d and %d", n.MAC, n.MTU, minMTU, maxMTU)
 	}

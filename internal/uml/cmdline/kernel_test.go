@@ -115,7 +115,11 @@ func place(t *testing.T, dir string, line *cmdline.Line) []string {
 	if err := os.MkdirAll(filepath.Join(root, "uml"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range line.Files {
+	files, words := line.Files, line.Args
+	for _, disk := range line.Disks {
+		files, words = append(files, disk.Files...), append(words, disk.Arg)
+	}
+	for _, file := range files {
 		if file.Guest == file.Host {
 			continue // a backing file, which is where its header says
 		}
@@ -128,7 +132,7 @@ func place(t *testing.T, dir string, line *cmdline.Line) []string {
 		}
 	}
 	var args []string
-	for _, arg := range line.Args {
+	for _, arg := range words {
 		args = append(args, strings.ReplaceAll(arg, supervisor.Root, root))
 	}
 	return args

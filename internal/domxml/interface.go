@@ -2,7 +2,7 @@ package domxml
 
 import "net/netip"
 
-// Interface is one <interface>. Its guest device is vecUnit.
+// Interface is one <interface>. Device tells its guest device.
 type Interface struct {
 	Type InterfaceType
 	// Source is what it is joined to: the network, the bridge, the lower
@@ -18,7 +18,8 @@ type Interface struct {
 	// Model is as written, Alias libvirt's name for the device.
 	Model, Alias string
 	// Unit is the N of the guest's vecN, from 0 on. It stays when others are
-	// taken out.
+	// taken out. Of type vhostuser, whose device is ethN, it is FirstVirtio
+	// and N; these are numbered in their order.
 	Unit int
 	// MTU is in bytes, 0 for the default.
 	MTU int

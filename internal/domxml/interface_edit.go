@@ -19,11 +19,14 @@ type Device struct {
 	element lx.DomainInterface
 	fields  Interface
 	hasMAC  bool
+
+	disk diskDevice
 }
 
 // ParseDevice reads one device's document. Of an <interface> all but its unit
-// is complete then: attached to two sides of a domain it is one device. Other
-// devices are told by their Kind and not looked into.
+// is complete then: attached to two sides of a domain it is one device. Of a
+// <disk> the target is known. Other devices are told by their Kind and not
+// looked into.
 func ParseDevice(doc []byte) (*Device, error) {
 	doc = bytes.TrimPrefix(doc, []byte("\xef\xbb\xbf"))
 	if err := checkBytes(doc); err != nil {
@@ -35,16 +38,22 @@ func ParseDevice(doc []byte) (*Device, error) {
 		return nil, err
 	}
 	dev := &Device{Kind: start.Name.Local}
-	if dev.Kind != "interface" {
-		return dev, nil
+	decode := func(element any) error {
+		if err := dec.DecodeElement(element, &start); err != nil {
+			return decodeError(doc[:dec.InputOffset()], err)
+		}
+		return checkEpilog(dec)
 	}
-	if err := dec.DecodeElement(&dev.element, &start); err != nil {
-		return nil, decodeError(doc[:dec.InputOffset()], err)
+	switch dev.Kind {
+	case "interface":
+		if err := decode(&dev.element); err != nil {
+			return nil, err
+		}
+		return dev, dev.complete()
+	case "disk":
+		return dev, dev.readDisk(decode)
 	}
-	if err := checkEpilog(dec); err != nil {
-		return nil, err
-	}
-	return dev, dev.complete()
+	return dev, nil
 }
 
 // complete fills in and checks the interface.
@@ -104,7 +113,7 @@ func (d *Definition) match(dev *Device) (int, error) {
 	}
 	found := -1
 	for i, n := range d.Interfaces {
-		if dev.hasMAC && n.MAC != dev.fields.MAC || unit != "(<null>)" && vecName(n.Unit) != unit ||
+		if dev.hasMAC && n.MAC != dev.fields.MAC || unit != "(<null>)" && n.Device() != unit ||
 			dev.fields.Alias != "" && n.Alias != dev.fields.Alias {
 			continue
 		}

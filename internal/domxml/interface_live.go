@@ -52,13 +52,14 @@ func (d *Definition) keepPorts(before *Definition) {
 
 // WithPorts returns d as the definition of a running guest: each interface
 // without a name on the host gets one from name, which is asked with libvirt's
-// prefix for it, and each on a network the uuid of a port on it.
+// prefix for it, and each on a network the uuid of a port on it. Those of type
+// vhostuser are without a name, as in libvirt.
 func (d *Definition) WithPorts(name func(prefix string) string) *Definition {
 	next := *d
 	next.Interfaces = slices.Clone(d.Interfaces)
 	for i := range next.Interfaces {
 		n := &next.Interfaces[i]
-		if n.Target == "" {
+		if n.Target == "" && n.Type != InterfaceVHostUser {
 			prefix := "vnet"
 			if n.Type == InterfaceDirect {
 				prefix = "macvtap"

@@ -137,24 +137,3 @@ func readSocketAddress(where, element, address string, port uint, needPort bool)
 	}
 	return SocketAddress{Address: address, Port: uint16(port)}, nil
 }
-
-func readVHostUser(where string, s *lx.DomainInterfaceSourceVHostUser, n *Interface) error {
-	if s.Chardev == nil || s.Chardev.UNIX == nil {
-		return virerr.New(libvirt.ErrConfigUnsupported, "%s: <interface type='vhostuser'> needs a <source type='unix' path='...' mode='...'/>", where)
-	}
-	unix := s.Chardev.UNIX
-	n.Source, n.Mode = unix.Path, unix.Mode
-	if err := needAttribute("path", unix.Path); err != nil {
-		return err
-	}
-	if err := needAttribute("mode", unix.Mode); err != nil {
-		return err
-	}
-	if unix.Mode != "client" && unix.Mode != "server" {
-		return badElement("mode", "source", unix.Mode)
-	}
-	if unix.Mode == "server" && unix.Reconnect != nil && unix.Reconnect.Enabled == "yes" {
-		return virerr.New(libvirt.ErrConfigUnsupported, "'reconnect' attribute unsupported 'server' mode for <interface type='vhostuser'>")
-	}
-	return checkPath(where, unix.Path)
-}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -63,6 +64,12 @@ func TestInterfaceRefuses(t *testing.T) {
 		{"vhostuser without mode", nic("vhostuser", "<source type='unix' path='/x'/>"), 27, "attribute 'mode'"},
 		{"vhostuser mode", nic("vhostuser", "<source type='unix' path='/x' mode='zz'/>"), 27, "attribute 'mode'"},
 		{"vhostuser path", nic("vhostuser", "<source type='unix' path='x' mode='client'/>"), 27, "'x'"},
+		{"vhostuser listening", vhostUser("server", ""), 67, "mode='server'"},
+		{"vhostuser again", nic("vhostuser", "<source type='unix' path='/x' mode='client'><reconnect enabled='yes' timeout='5'/></source>"), 67, "<reconnect>"},
+		{"vhostuser down", vhostUser("client", "<link state='down'/>"), 67, "<link state='down'>"},
+		{"vhostuser mtu", vhostUser("client", "<mtu size='9000'/>"), 67, "<mtu>"},
+		{"vhostuser limited", vhostUser("client", "<bandwidth><outbound average='5'/></bandwidth>"), 67, "<bandwidth>"},
+		{"vhostuser vlan", vhostUser("client", "<vlan><tag id='1'/></vlan>"), 67, "<vlan>"},
 
 		{"managed", nic("bridge", "<source bridge='b'/><target dev='x' managed='no'/>"), 67, "unmanaged target dev"},
 		{"managed without name", nic("ethernet", "<target managed='no'/>"), 27, "needs the dev"},
@@ -138,6 +145,35 @@ func TestInterfaceRefuses(t *testing.T) {
 	}
 }
 
+func vhostUser(mode, more string) string {
+	return nic("vhostuser", "<source type='unix' path='/x' mode='"+mode+"'/>"+more)
+}
+
+// TestVHostUserDevices checks that virtio devices are numbered in their order,
+// beside the others.
+func TestVHostUserDevices(t *testing.T) {
+	const one = "<interface type='vhostuser'><source type='unix' path='/1' mode='client'/></interface>"
+	const two = "<interface type='vhostuser'><source type='unix' path='/2' mode='client'/><guest dev='eth7'/></interface>"
+	def := mustParse(t, domain("", one+"<interface type='user'/>"+two))
+	var got []string
+	for _, n := range def.Interfaces {
+		got = append(got, n.Device()+" "+n.Alias)
+	}
+	if want := []string{"eth0 net32", "vec0 net0", "eth1 net33"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	without, err := def.WithoutInterface("net32")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := without.Interfaces[1]; n.Source != "/2" || n.Device() != "eth0" {
+		t.Errorf("left is %+v", n)
+	}
+	if live := def.WithPorts(func(string) string { return "vnet0" }); live.Interfaces[0].Target != "" || live.Interfaces[1].Target != "vnet0" {
+		t.Errorf("names %+v", live.Interfaces)
+	}
+}
+
 // TestInterfaces checks what the golden document's interfaces mean.
 func TestInterfaces(t *testing.T) {
 	got := mustParse(t, inputs(t)["interfaces"]).Interfaces
@@ -165,7 +201,7 @@ func TestInterfaces(t *testing.T) {
 		{Type: InterfaceUDP, Remote: SocketAddress{"127.0.0.1", 11115}, Local: SocketAddress{"127.0.0.1", 11116}, Unit: 6, Alias: "net6"},
 		{Type: InterfaceServer, Remote: SocketAddress{"192.168.0.1", 5558}, Unit: 7, Alias: "net7"},
 		{Type: InterfaceClient, Remote: SocketAddress{"192.168.0.1", 5559}, Unit: 8, Alias: "net8"},
-		{Type: InterfaceVHostUser, Source: "/tmp/vhost1.sock", Mode: "client", Model: "virtio", Unit: 9, Alias: "net9"},
+		{Type: InterfaceVHostUser, Source: "/tmp/vhost1.sock", Mode: "client", Model: "virtio", Unit: FirstVirtio, Alias: "net32"},
 	}
 	for i := range want {
 		want[i].MAC = fmt.Sprintf("52:54:00:00:00:%02x", i+1)
@@ -264,7 +300,7 @@ func TestDevices(t *testing.T) {
 		t.Fatal(err)
 	}
 	n, err := with.Interface(strings.ToUpper(dev.MAC()))
-	if err != nil || n.Unit != 10 || n.Alias != "net10" || !n.Down {
+	if err != nil || n.Unit != 9 || n.Alias != "net9" || !n.Down {
 		t.Errorf("added %+v, %v", n, err)
 	}
 	_, err = with.WithDevice(dev)

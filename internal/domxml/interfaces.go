@@ -39,10 +39,15 @@ func setInterfaceDefaults(list []lx.DomainInterface) {
 			taken[g.Dev] = true
 		}
 	}
-	unit := 0
+	unit, virtio := 0, 0
 	for i := range list {
 		n := &list[i]
 		setDeviceDefaults(n)
+		if isVHostUser(n) {
+			n.Guest = &lx.DomainInterfaceGuest{Dev: virtioName(virtio)}
+			virtio++
+			continue
+		}
 		if n.Guest != nil && n.Guest.Dev != "" {
 			continue
 		}
@@ -111,6 +116,9 @@ func readInterfaces(d *document, def *Definition) error {
 
 // readUnit takes <guest dev>, the name that the guest gives the device.
 func readUnit(n *lx.DomainInterface, mac string) (int, error) {
+	if isVHostUser(n) {
+		return virtioUnit(n.Guest.Dev)
+	}
 	digits, ours := strings.CutPrefix(n.Guest.Dev, "vec")
 	unit, err := strconv.Atoi(digits)
 	if !ours || err != nil || unit < 0 || unit >= MaxInterfaces || vecName(unit) != n.Guest.Dev {
@@ -141,6 +149,9 @@ func readInterface(n *lx.DomainInterface) (Interface, error) {
 		if err := read(where, n, &result); err != nil {
 			return Interface{}, err
 		}
+	}
+	if result.Type == InterfaceVHostUser {
+		return result, checkVHostUser(where, result)
 	}
 	return result, nil
 }
@@ -232,7 +243,7 @@ func checkInterfaces(list []Interface) error {
 			case n.MAC == other.MAC:
 				return invalid("two interfaces have the mac address '%s', choose another for one", n.MAC)
 			case n.Unit == other.Unit:
-				return invalid("interfaces '%s' and '%s' are both the guest's %s, choose another <guest dev> for one", other.MAC, n.MAC, vecName(n.Unit))
+				return invalid("interfaces '%s' and '%s' are both the guest's %s, choose another <guest dev> for one", other.MAC, n.MAC, n.Device())
 			case n.Target != "" && n.Target == other.Target:
 				return invalid("interfaces '%s' and '%s' have the same target '%s'", other.MAC, n.MAC, n.Target)
 			case n.Alias == other.Alias:

@@ -57,7 +57,7 @@ func readLinks(d *document, def *Definition) error {
 		n := &def.Interfaces[i]
 		for _, l := range links {
 			// One that names the interface goes before one for all.
-			if l.Interface == vecName(n.Unit) || l.Interface == n.MAC || l.Interface == "" && n.Link == (Link{}) {
+			if l.Interface == n.Device() || l.Interface == n.MAC || l.Interface == "" && n.Link == (Link{}) {
 				n.Link = l
 			}
 		}

@@ -25,6 +25,10 @@ func (c *Conn) DomainInterfaceStats(ctx context.Context, a *libvirt.DomainInterf
 	if err != nil {
 		return nil, err
 	}
+	if n.Type == domxml.InterfaceVHostUser {
+		return nil, virerr.New(libvirt.ErrOperationUnsupported,
+			"the counters of interface '%s' are not available: of type vhostuser only the process behind the socket sees the frames", a.Device)
+	}
 	all, err := d.InterfaceStats(ctx)
 	if err != nil {
 		return nil, err

@@ -30,6 +30,9 @@ const (
 // AttachInterface gives the running guest another interface: first what its
 // kernel will connect to, then the device.
 func (g *guest) AttachInterface(ctx context.Context, _ *domxml.Definition, n domxml.Interface) error {
+	if err := refuseVHostUser(n, "attached"); err != nil {
+		return err
+	}
 	if err := g.awaitBoot(ctx); err != nil {
 		return err
 	}
@@ -52,6 +55,9 @@ func (g *guest) AttachInterface(ctx context.Context, _ *domxml.Definition, n dom
 
 // DetachInterface takes an interface away that is down in the guest.
 func (g *guest) DetachInterface(ctx context.Context, n domxml.Interface) error {
+	if err := refuseVHostUser(n, "detached"); err != nil {
+		return err
+	}
 	if err := g.awaitBoot(ctx); err != nil {
 		return err
 	}
@@ -70,6 +76,9 @@ func (g *guest) DetachInterface(ctx context.Context, n domxml.Interface) error {
 // UpdateInterface changes an interface's settings or its network, of which the
 // guest notices nothing.
 func (g *guest) UpdateInterface(ctx context.Context, _, next domxml.Interface) error {
+	if err := refuseVHostUser(next, "changed"); err != nil {
+		return err
+	}
 	i, err := g.makeInterface(ctx, next)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package cmdline_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -29,7 +30,6 @@ func TestDevice(t *testing.T) {
 		"mtu": {n: domxml.Interface{Type: domxml.InterfaceBridge, MAC: mac, MTU: 65534}, caps: old,
 			want: "transport=bess,dst=ROOT/uml/vec0,depth=128,gro=1,mac=" + mac + ",mtu=65534"},
 		"no vector": {n: domxml.Interface{Type: domxml.InterfaceUser, MAC: mac}, caps: noVector, refused: "CONFIG_UML_NET_VECTOR"},
-		"vhostuser": {n: domxml.Interface{Type: domxml.InterfaceVHostUser, MAC: mac}, caps: old, refused: "vhostuser"},
 		"too small": {n: domxml.Interface{Type: domxml.InterfaceUser, MAC: mac, MTU: 575}, caps: old, refused: "between 576 and 65534"},
 		"too large": {n: domxml.Interface{Type: domxml.InterfaceUser, MAC: mac, MTU: 65535}, caps: old, refused: "between 576 and 65534"},
 	} {
@@ -68,5 +68,33 @@ func TestDevicesCount(t *testing.T) {
 	def.Interfaces[1].Unit = 0
 	if err := cmdline.Check(def, &old); !virerr.Is(err, libvirt.ErrConfigUnsupported) {
 		t.Errorf("two of one unit: %v", err)
+	}
+}
+
+// Interfaces of type vhostuser are virtio devices, in their order.
+func TestVHostUser(t *testing.T) {
+	t.Parallel()
+	virtio := old
+	virtio.VirtioUML = true
+	def := definition(func(d *domxml.Definition) {
+		for i, path := range []string{"/one, 1", "/two: 2"} {
+			d.Interfaces = append(d.Interfaces, domxml.Interface{
+				Type: domxml.InterfaceVHostUser, MAC: "52:54:00:00:00:01", Unit: domxml.FirstVirtio + i, Source: path,
+			})
+		}
+	})
+	line, err := cmdline.Build(def, &virtio, cmdline.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := strings.ReplaceAll(strings.Join(line.Args, " "), supervisor.Root, "ROOT")
+	if want := "virtio_uml.device=ROOT/vhost/eth0:1 virtio_uml.device=ROOT/vhost/eth1:1"; !strings.Contains(args, want) {
+		t.Errorf("%q lacks %q", args, want)
+	}
+	if want := (supervisor.File{Host: "/two: 2", Guest: "/vhost/eth1", Own: true}); !slices.Contains(line.Files, want) {
+		t.Errorf("%+v lack %+v", line.Files, want)
+	}
+	if err := cmdline.Check(def, &old); !virerr.Is(err, libvirt.ErrConfigUnsupported) || !strings.Contains(err.Error(), "CONFIG_VIRTIO_UML") {
+		t.Errorf("without the driver: %v", err)
 	}
 }

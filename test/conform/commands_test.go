@@ -116,7 +116,6 @@ func TestWhatIsNotThere(t *testing.T) {
 		for command, function := range map[string]string{
 			"sysinfo":                   "virConnectGetSysinfo",
 			"cpu-models x86_64":         "virConnectGetCPUModelNames",
-			"domstats":                  "virConnectGetAllDomainStats",
 			"snapshot-create off":       "virDomainSnapshotCreateXML",
 			"checkpoint-list off":       "virDomainListAllCheckpoints",
 			"managedsave off":           "virDomainManagedSave",

@@ -131,6 +131,7 @@ func (g *fakeGuest) Facts() domain.Facts {
 	return domain.Facts{PID: 42, PTYs: map[string]string{"con0": "/dev/pts/9"}, Kernel: "/k"}
 }
 func (g *fakeGuest) Usage() domain.Usage { return domain.Usage{User: 5, System: 2} }
+func (g *fakeGuest) Affinity() []int     { return []int{0} }
 func (g *fakeGuest) Proc(_ context.Context, file string) (string, error) {
 	return "text of " + file, g.ask("proc " + file)
 }

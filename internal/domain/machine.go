@@ -51,6 +51,8 @@ type Guest interface {
 	Facts() Facts
 	// Usage is what all processes of the guest have used.
 	Usage() Usage
+	// Affinity are the host's processors on which the guest may run.
+	Affinity() []int
 	// Proc returns the text of a file of the guest's /proc, named without
 	// that prefix. A guest that does not answer is not asked again for some
 	// seconds: it costs its callers one wait, not one each.

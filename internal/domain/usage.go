@@ -33,6 +33,15 @@ func (d *Domain) Usage() Usage {
 	return guest.Usage()
 }
 
+// Affinity are the host's processors on which the running guest may run.
+func (d *Domain) Affinity() []int {
+	guest, err := d.running()
+	if err != nil {
+		return nil
+	}
+	return guest.Affinity()
+}
+
 // glanceLimit bounds a look into a guest: statistics wait no longer for one
 // that hangs.
 const glanceLimit = time.Second

@@ -57,8 +57,9 @@ func (m *fakeMachine) InterfaceAddresses(_ context.Context, _ *domxml.Definition
 
 // fakeProc are the files of a fakeGuest's /proc.
 var fakeProc = map[string]string{
-	"meminfo": "MemTotal: 1000 kB\nMemFree: 500 kB\nMemAvailable: 600 kB\nBuffers: 1 kB\nCached: 2 kB\n",
-	"vmstat":  "pswpin 1\npswpout 2\npgfault 30\npgmajfault 4\n",
+	"meminfo":   "MemTotal: 1000 kB\nMemFree: 500 kB\nMemAvailable: 600 kB\nBuffers: 1 kB\nCached: 2 kB\n",
+	"diskstats": "98 0 ubda 1 0 2 3 5 0 6 7 0 0 0 0 0 0 0 8 9\n",
+	"vmstat":    "pswpin 1\npswpout 2\npgfault 30\npgmajfault 4\n",
 }
 
 // fakeGuest lets everything be done to it.
@@ -69,6 +70,7 @@ type fakeGuest struct {
 
 func (g *fakeGuest) Facts() domain.Facts { return domain.Facts{PID: 1, Kernel: "/k"} }
 func (g *fakeGuest) Usage() domain.Usage { return domain.Usage{User: 70, System: 7, RSS: 5, CPU: 1} }
+func (g *fakeGuest) Affinity() []int     { return []int{0, 2, 70} }
 func (g *fakeGuest) Proc(_ context.Context, file string) (string, error) {
 	text, found := fakeProc[file]
 	if !found {
@@ -261,14 +263,13 @@ func TestDeviceRefuses(t *testing.T) {
 	}{
 		{"unsupported flags (0x4) in function virDomainAttachDeviceFlags", libvirt.ErrInvalidArg, attach(on, 4, newInterface)},
 		{"domain is not running", libvirt.ErrOperationInvalid, attach(off, 1, newInterface)},
-		{"a <disk> of a User Mode Linux guest cannot be attached yet", libvirt.ErrOperationUnsupported, attach(on, 2, "<disk/>")},
+		{"a <serial> of a User Mode Linux guest cannot be attached yet", libvirt.ErrOperationUnsupported, attach(on, 2, "<serial/>")},
 		{"unknown device type 'zzz'", libvirt.ErrXMLError, attach(on, 2, "<zzz/>")},
 		{"Document is empty", libvirt.ErrXMLDetail, attach(on, 2, "")},
 		{"two interfaces have the mac address '52:54:00:00:00:01'", libvirt.ErrXMLError,
 			attach(on, 2, "<interface type='user'><mac address='52:54:00:00:00:01'/></interface>")},
 		{"no domain with matching uuid", libvirt.ErrNoDomain, attach(libvirt.Domain{}, 2, newInterface)},
 		{"no device found with alias 'net7'", libvirt.ErrDeviceMissing, alias("net7")},
-		{"a <disk> of a User Mode Linux guest cannot be detached yet", libvirt.ErrOperationUnsupported, alias("ubd1")},
 		{"matching MAC address '52:54:00:00:00:03'", libvirt.ErrDeviceMissing, func() error {
 			return c.DomainDetachDeviceFlags(ctx, &libvirt.DomainDetachDeviceFlagsArgs{Dom: on, XML: newInterface, Flags: 1})
 		}},
@@ -422,16 +423,17 @@ func TestDomainStats(t *testing.T) {
 		return all, nil
 	}
 	const (
-		blocks = "block.count=2 block.0.name=ubd0 block.0.path=/root.img block.0.allocation=10 block.0.capacity=30 block.0.physical=20 block.1.name=ubd1"
-		memory = "balloon.current=65536 balloon.maximum=65536"
+		counters = "block.0.rd.reqs=1 block.0.rd.bytes=1024 block.0.rd.times=3000000 block.0.wr.reqs=5 block.0.wr.bytes=3072 block.0.wr.times=7000000 block.0.fl.reqs=8 block.0.fl.times=9000000 "
+		blocks   = "block.count=2 block.0.name=ubd0 block.0.path=/root.img block.0.allocation=10 block.0.capacity=30 block.0.physical=20 block.1.name=ubd1"
+		memory   = "balloon.current=65536 balloon.maximum=65536"
 	)
 	for group, want := range map[libvirt.DomainStatsTypes]string{
 		libvirt.DomainStatsState:    "state.state=1 state.reason=1",
-		libvirt.DomainStatsCPUTotal: "cpu.time=77",
+		libvirt.DomainStatsCPUTotal: "cpu.time=77 cpu.user=70 cpu.system=7",
 		libvirt.DomainStatsBalloon: memory + " balloon.swap_in=4 balloon.swap_out=8 balloon.major_fault=4 balloon.minor_fault=30" +
 			" balloon.unused=500 balloon.available=1000 balloon.usable=600 balloon.last-update=now balloon.disk_caches=3 balloon.rss=5",
-		libvirt.DomainStatsVCPU:      "vcpu.current=1 vcpu.maximum=2 vcpu.0.state=1",
-		libvirt.DomainStatsBlock:     blocks,
+		libvirt.DomainStatsVCPU:      "vcpu.current=1 vcpu.maximum=2 vcpu.0.state=1 vcpu.0.time=77",
+		libvirt.DomainStatsBlock:     strings.Replace(blocks, "block.0.alloc", counters+"block.0.alloc", 1),
 		libvirt.DomainStatsPerf:      "",
 		libvirt.DomainStatsInterface: "net.count=2 net.0.name=vnet0 net.1.name=vnet1 net.1.rx.bytes=1 net.1.rx.pkts=0 net.1.rx.errs=0 net.1.rx.drop=0 net.1.tx.bytes=0 net.1.tx.pkts=0 net.1.tx.errs=0 net.1.tx.drop=8",
 	} {

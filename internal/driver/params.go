@@ -17,6 +17,8 @@ func (p *params) addInt(field string, v int32) { p.add(field, libvirt.NewTypedPa
 
 func (p *params) addUint(field string, v uint32) { p.add(field, libvirt.NewTypedParamValueUint(v)) }
 
+func (p *params) addLlong(field string, v int64) { p.add(field, libvirt.NewTypedParamValueLlong(v)) }
+
 func (p *params) addUllong(field string, v uint64) { p.add(field, libvirt.NewTypedParamValueUllong(v)) }
 
 func (p *params) addString(field, v string) { p.add(field, libvirt.NewTypedParamValueString(v)) }

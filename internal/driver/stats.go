@@ -152,27 +152,6 @@ func addStateStats(_ context.Context, p *params, s *statsSubject) {
 	p.addInt("state.reason", s.view.Reason)
 }
 
-func addCPUStats(_ context.Context, p *params, s *statsSubject) {
-	if s.view.Active() {
-		p.addUllong("cpu.time", s.usage().CPUTime())
-	}
-}
-
-// vcpuRunning is VIR_VCPU_RUNNING.
-const vcpuRunning = 1
-
-func addVCPUStats(_ context.Context, p *params, s *statsSubject) {
-	def := s.view.Definition()
-	p.addUint("vcpu.current", uint32(def.VCPUsCurrent))
-	p.addUint("vcpu.maximum", uint32(def.VCPUs))
-	if !s.view.Active() {
-		return
-	}
-	for i := range def.VCPUsCurrent {
-		p.addInt("vcpu."+strconv.FormatUint(uint64(i), 10)+".state", vcpuRunning)
-	}
-}
-
 func addInterfaceStats(ctx context.Context, p *params, s *statsSubject) {
 	if s.view.Live == nil {
 		return
@@ -184,7 +163,9 @@ func addInterfaceStats(ctx context.Context, p *params, s *statsSubject) {
 	all, err := s.InterfaceStats(ctx)
 	for i, n := range s.view.Live.Interfaces {
 		prefix := "net." + strconv.Itoa(i)
-		p.addString(prefix+".name", n.Target)
+		if n.Target != "" { // type vhostuser has none
+			p.addString(prefix+".name", n.Target)
+		}
 		counted, known := all[n.Alias]
 		if err != nil || !known {
 			continue
@@ -198,24 +179,5 @@ func addInterfaceStats(ctx context.Context, p *params, s *statsSubject) {
 		} {
 			p.addUllong(prefix+counter.name, counter.value)
 		}
-	}
-}
-
-func addBlockStats(ctx context.Context, p *params, s *statsSubject) {
-	disks := s.view.Definition().Disks
-	p.addUint("block.count", uint32(len(disks)))
-	for i, disk := range disks {
-		prefix := "block." + strconv.Itoa(i)
-		p.addString(prefix+".name", disk.Target)
-		if disk.Path != "" {
-			p.addString(prefix+".path", disk.Path)
-		}
-		info, err := s.DiskInfo(ctx, disk.Target)
-		if err != nil {
-			continue
-		}
-		p.addUllong(prefix+".allocation", info.Allocation)
-		p.addUllong(prefix+".capacity", info.Capacity)
-		p.addUllong(prefix+".physical", info.Physical)
 	}
 }

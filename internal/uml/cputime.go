@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"golang.org/x/sys/unix"
+
 	"virtumld/internal/domain"
 )
 
@@ -30,6 +32,23 @@ func usage(pid int) domain.Usage {
 		User: user * tick, System: system * tick,
 		RSS: kernel.rss * uint64(os.Getpagesize()) / 1024, CPU: int(kernel.processor),
 	}
+}
+
+// affinity are the processors on which a guest's kernel, pid, may run; none
+// when it is gone.
+func affinity(pid int) []int {
+	var set unix.CPUSet
+	if pid == 0 || unix.SchedGetaffinity(pid, &set) != nil {
+		return nil
+	}
+	var cpus []int
+	for cpu, left := 0, set.Count(); left > 0; cpu++ {
+		if set.IsSet(cpu) {
+			cpus = append(cpus, cpu)
+			left--
+		}
+	}
+	return cpus
 }
 
 // children are the processes that any thread of pid has made.

@@ -110,6 +110,8 @@ func (g *foreignGuest) Facts() domain.Facts { return domain.Facts{PID: g.pid} }
 
 func (g *foreignGuest) Usage() domain.Usage { return usage(g.pid) }
 
+func (g *foreignGuest) Affinity() []int { return affinity(g.pid) }
+
 func (g *foreignGuest) Proc(ctx context.Context, file string) (string, error) {
 	return g.window.proc(ctx, file)
 }

@@ -140,6 +140,9 @@ func (g *guest) Facts() domain.Facts {
 // Usage is what all processes of the guest have used.
 func (g *guest) Usage() domain.Usage { return usage(g.handle.Facts().GuestPID) }
 
+// Affinity are the host's processors on which the guest may run.
+func (g *guest) Affinity() []int { return affinity(g.handle.Facts().GuestPID) }
+
 // Kill ends every process of the guest.
 func (g *guest) Kill(ctx context.Context) error { return g.handle.Kill(ctx) }
 

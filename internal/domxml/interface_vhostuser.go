@@ -67,7 +67,7 @@ func readVHostUser(where string, s *lx.DomainInterfaceSourceVHostUser, n *Interf
 // checkVHostUser refuses what only a switch of ours could do: all of the
 // interface is the back end's.
 func checkVHostUser(where string, n Interface) error {
-	const backend = "it is for the process behind the socket to do"
+	const backend = "with type='vhostuser' it is for the process behind the socket to do"
 	if n.Mode == "server" {
 		return unsupported("%s: element <source>: mode='server' is not available: a guest's kernel cannot listen; "+
 			"have the other side listen, and use mode='client'", where)

@@ -527,7 +527,7 @@ func TestKindsRefused(t *testing.T) {
 			`<interface type='ethernet'><target managed='no'/></interface>`:                                                            "managed='no'",
 			`<interface type='direct'><source dev='lo' mode='no-such'/></interface>`:                                                   "no-such",
 			`<interface type='bridge'><source bridge='br0'/><target dev='br1' managed='no'/></interface>`:                              "unmanaged target dev",
-			`<interface type='vhostuser'><source type='unix' path='/tmp/vhost.sock' mode='client'/><model type='virtio'/></interface>`: "type vhostuser is not supported",
+			`<interface type='vhostuser'><source type='unix' path='/tmp/vhost.sock' mode='server'/><model type='virtio'/></interface>`: "mode='server' is not available",
 			`<interface type='udp'><source address='::1' port='5558'><local address='127.0.0.1' port='5559'/></source></interface>`:    "different families",
 			`<interface type='mcast'><source address='ff02::1' port='5558'/></interface>`:                                              "not an IPv4 multicast group",
 			`<interface type='server'><source address='192.0.2.1' port='5558'/></interface>`:                                           "192.0.2.1:5558",

@@ -1,0 +1,118 @@
+// Package vhostnet is a small network behind a vhost-user socket, for tests: a
+// switch to which guests' virtio network devices connect, with one host on it
+// that answers ARP and pings. It knows nothing of daemons and domains; only
+// tests import it.
+//
+// The protocol is QEMU's (docs/interop/vhost-user.rst), the queues are those
+// of virtio 1.2, chapter 2.7 (split virtqueues), and of chapter 5.1.
+package vhostnet
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"testing"
+)
+
+// Switch is a network of virtio devices.
+type Switch struct {
+	// MAC is what devices are told to have as address; nil tells none.
+	MAC net.HardwareAddr
+	// Host is the address that answers pings.
+	Host netip.Addr
+
+	t        testing.TB
+	listener *net.UnixListener
+	wait     sync.WaitGroup
+
+	mu      sync.Mutex
+	devices map[*device]bool
+	closed  bool
+}
+
+// Listen has s serve devices at a socket, until the end of the test. Everyone
+// may connect to it.
+func (s *Switch) Listen(t testing.TB, path string) {
+	t.Helper()
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	s.t, s.listener, s.devices = t, listener, make(map[*device]bool)
+	s.wait.Go(s.accept)
+	t.Cleanup(s.close)
+}
+
+func (s *Switch) accept() {
+	for {
+		conn, err := s.listener.AcceptUnix()
+		if err != nil {
+			if !errors.Is(err, net.ErrClosed) {
+				s.t.Errorf("vhostnet: %v", err)
+			}
+			return
+		}
+		d := &device{net: s, conn: conn}
+		if !s.add(d) {
+			conn.Close()
+			return
+		}
+		s.wait.Go(func() {
+			defer s.remove(d)
+			if err := d.serve(); err != nil {
+				s.t.Errorf("vhostnet: %v", err)
+			}
+		})
+	}
+}
+
+func (s *Switch) add(d *device) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.devices[d] = true
+	}
+	return !s.closed
+}
+
+func (s *Switch) remove(d *device) {
+	s.mu.Lock()
+	delete(s.devices, d)
+	s.mu.Unlock()
+	d.close()
+}
+
+// close ends all connections.
+func (s *Switch) close() {
+	s.listener.Close()
+	s.mu.Lock()
+	s.closed = true
+	for d := range s.devices {
+		d.conn.Close()
+	}
+	s.mu.Unlock()
+	s.wait.Wait()
+}
+
+// forward takes a frame that from has sent to all others, and to the host.
+func (s *Switch) forward(from *device, frame []byte) {
+	if answer := s.answer(frame); answer != nil {
+		from.send(answer)
+	}
+	s.mu.Lock()
+	others := make([]*device, 0, len(s.devices))
+	for d := range s.devices {
+		if d != from {
+			others = append(others, d)
+		}
+	}
+	s.mu.Unlock()
+	for _, d := range others {
+		d.send(frame)
+	}
+}

@@ -23,6 +23,7 @@ require (
 	golang.org/x/time v0.16.0
 	gvisor.dev/gvisor v0.0.0-20260224225140-573d5e7127a8
 	libvirt.org/go/libvirtxml v1.12007.0
+	mvdan.cc/sh/v3 v3.14.1
 )
 
 require (

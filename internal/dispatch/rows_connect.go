@@ -17,5 +17,7 @@ func connectRows() []row {
 		quick(proto.ConnectIsSecure, get((*driver.Conn).ConnectIsSecure)),
 		quick(proto.ConnectGetLibVersion, get((*driver.Conn).ConnectGetLibVersion)),
 		call(proto.ConnectGetDomainCapabilities, both((*driver.Conn).ConnectGetDomainCapabilities)),
+		call(proto.ConnectDomainXMLToNative, both((*driver.Conn).ConnectDomainXMLToNative)),
+		call(proto.ConnectDomainXMLFromNative, both((*driver.Conn).ConnectDomainXMLFromNative)),
 	}
 }

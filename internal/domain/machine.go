@@ -32,6 +32,9 @@ type Machine interface {
 	// its target or the path of its source.
 	DiskInfo(ctx context.Context, def *domxml.Definition, name string) (DiskInfo, error)
 	Networking
+	// CommandLine is the command line for a shell that starts def's kernel,
+	// with libvirt's errors.
+	CommandLine(ctx context.Context, def *domxml.Definition) (string, error)
 }
 
 // DiskInfo are the sizes of a disk in bytes: what the guest sees, what the

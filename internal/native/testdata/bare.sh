@@ -1,0 +1,2 @@
+cd /home/me
+linux

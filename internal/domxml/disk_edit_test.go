@@ -82,8 +82,8 @@ func TestDiskEditsRefused(t *testing.T) {
 	}{
 		{"same target", attach, `<disk type='file'><source file='/x'/><target dev='ubdb'/></disk>`, libvirt.ErrOperationInvalid, "target ubdb already exists"},
 		{"same unit", attach, `<disk type='file'><source file='/x'/><target dev='vdb'/></disk>`, libvirt.ErrOperationInvalid, "as 'ubdb' is"},
-		{"same source", attach, `<disk type='file'><source file='/data.img'/><target dev='ubd2'/></disk>`, libvirt.ErrXMLDetail, "have the same source"},
-		{"no source", attach, `<disk type='file'><target dev='ubd2'/></disk>`, libvirt.ErrConfigUnsupported, "type='file'"},
+		{"same source", attach, `<disk type='file'><source file='/data.img'/><target dev='ubd2'/></disk>`, libvirt.ErrXMLError, "have the same source"},
+		{"no source", attach, `<disk type='file'><target dev='ubd2'/></disk>`, libvirt.ErrorNumber(19), "missing source information for device ubd2"},
 		{"cdrom", attach, `<disk type='file' device='cdrom'><source file='/x'/><target dev='ubd2'/></disk>`, libvirt.ErrConfigUnsupported, "device='disk' with <readonly/>"},
 		{"detach what is not", match, `<disk type='file'><target dev='ubd2'/></disk>`, libvirt.ErrDeviceMissing, "no target device ubd2"},
 		{"update what is not", update, `<disk type='file'><source file='/x'/><target dev='ubd2'/></disk>`, libvirt.ErrDeviceMissing, "no target device ubd2"},

@@ -276,7 +276,7 @@ func mustDevice(t *testing.T, text string) *Device {
 }
 
 func TestParseDevice(t *testing.T) {
-	if dev := mustDevice(t, "<disk><zzz/></disk>"); dev.Kind != "disk" {
+	if dev := mustDevice(t, "<filesystem><zzz/></filesystem>"); dev.Kind != "filesystem" {
 		t.Errorf("kind %q", dev.Kind)
 	}
 	if dev := mustDevice(t, "<interface type='user'/>"); dev.Kind != "interface" || !strings.HasPrefix(dev.MAC(), "52:54:00:") {

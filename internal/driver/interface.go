@@ -36,6 +36,9 @@ func (c *Conn) attach(ctx context.Context, dom libvirt.Domain, document string, 
 	if err != nil {
 		return err
 	}
+	if dev.IsDisk() {
+		return d.AttachDisk(ctx, dev, target(flags))
+	}
 	return d.AttachDevice(ctx, dev, target(flags))
 }
 
@@ -63,6 +66,9 @@ func (c *Conn) detach(ctx context.Context, dom libvirt.Domain, document string, 
 	if err != nil {
 		return err
 	}
+	if dev.IsDisk() {
+		return d.DetachDisk(ctx, func(def *domxml.Definition) (domxml.Disk, error) { return def.MatchDisk(dev) }, target(flags))
+	}
 	return d.DetachDevice(ctx, func(def *domxml.Definition) (domxml.Interface, error) { return def.Match(dev) }, target(flags))
 }
 
@@ -76,6 +82,11 @@ func (c *Conn) DomainDetachDeviceAlias(ctx context.Context, a *libvirt.DomainDet
 	if err != nil {
 		return err
 	}
+	if side, err := target(flags).Pick(d.View()); err == nil {
+		if _, found := side.DiskByAlias(a.Alias); found {
+			return d.DetachDisk(ctx, diskByAlias(a.Alias), target(flags))
+		}
+	}
 	find := func(def *domxml.Definition) (domxml.Interface, error) {
 		if kind := otherDevice(def, a.Alias); kind != "" {
 			return domxml.Interface{}, errDevice(kind, "detached")
@@ -83,6 +94,16 @@ func (c *Conn) DomainDetachDeviceAlias(ctx context.Context, a *libvirt.DomainDet
 		return def.ByAlias(a.Alias)
 	}
 	return d.DetachDevice(ctx, find, target(flags))
+}
+
+func diskByAlias(alias string) func(*domxml.Definition) (domxml.Disk, error) {
+	return func(def *domxml.Definition) (domxml.Disk, error) {
+		disk, found := def.DiskByAlias(alias)
+		if !found {
+			return disk, virerr.New(libvirt.ErrDeviceMissing, "no device found with alias '%s'", alias)
+		}
+		return disk, nil
+	}
 }
 
 // DomainUpdateDeviceFlags changes a device of the running guest, the config or
@@ -100,7 +121,11 @@ func (c *Conn) DomainUpdateDeviceFlags(ctx context.Context, a *libvirt.DomainUpd
 	if err != nil {
 		return err
 	}
-	return d.UpdateDevice(ctx, dev, target(libvirt.DomainModificationImpact(a.Flags&^libvirt.DomainDeviceModifyForce)))
+	sides := target(libvirt.DomainModificationImpact(a.Flags &^ libvirt.DomainDeviceModifyForce))
+	if dev.IsDisk() {
+		return d.UpdateDisk(ctx, dev, sides)
+	}
+	return d.UpdateDevice(ctx, dev, sides)
 }
 
 // devices are libvirt's elements of <devices> (src/conf/domain_conf.c,
@@ -117,7 +142,7 @@ func device(document, done string) (*domxml.Device, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case dev.Kind == "interface":
+	case dev.Kind == "interface", dev.IsDisk():
 		return dev, nil
 	case slices.Contains(devices, dev.Kind):
 		return nil, errDevice(dev.Kind, done)
@@ -130,14 +155,9 @@ func errDevice(kind, done string) error {
 		"a <%s> of a User Mode Linux guest cannot be %s yet; change the definition instead (virsh edit)", kind, done)
 }
 
-// otherDevice is the kind of the device with that alias that is no interface,
-// or "".
+// otherDevice is the kind of the device with that alias that is neither an
+// interface nor a disk, or "".
 func otherDevice(def *domxml.Definition, alias string) string {
-	for _, k := range def.Disks {
-		if k.Alias == alias {
-			return "disk"
-		}
-	}
 	for _, f := range def.Filesystems {
 		if f.Alias == alias {
 			return "filesystem"

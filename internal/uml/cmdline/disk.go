@@ -47,6 +47,9 @@ func errNoUBD(disk domxml.Disk, caps *kernel.Caps) error {
 	return unsupported("<disk> %s: the kernel %s has no ubd devices (CONFIG_BLK_DEV_UBD)", disk.Target, caps.Path)
 }
 
+// DiskName is the kernel's name of a unit.
+func DiskName(unit int) string { return "ubd" + strconv.Itoa(unit) }
+
 // DiskFile is the supervisor.File.Guest of the disk ubd<unit>.
 func DiskFile(unit int) string { return "/disk" + strconv.Itoa(unit) }
 
@@ -66,7 +69,7 @@ func Disk(disk domxml.Disk, caps *kernel.Caps, named string) (supervisor.Disk, e
 		}
 		value += ",," + disk.Serial
 	}
-	word := "ubd" + strconv.Itoa(disk.Unit) + diskFlags(disk) + "=" + value
+	word := DiskName(disk.Unit) + diskFlags(disk) + "=" + value
 	if strings.Contains(word, " ") {
 		word = `"` + word + `"`
 	}

@@ -17,6 +17,7 @@ import (
 	"virtumld/internal/supervisor/contain"
 	"virtumld/internal/supervisor/dac"
 	"virtumld/internal/supervisor/nic"
+	"virtumld/internal/supervisor/vhost"
 	"virtumld/internal/virerr"
 )
 
@@ -39,6 +40,7 @@ type held struct {
 	notify    *mconsole.Listener
 	lines     []*console.Line
 	nics      *nic.Set
+	virtio    []*vhost.Relay
 }
 
 // acquire takes all that the guest needs, in an order in which a failure
@@ -68,7 +70,10 @@ func (g *guest) acquire() error {
 	if err := g.openLines(); err != nil {
 		return err
 	}
-	return g.openInterfaces()
+	if err := g.openInterfaces(); err != nil {
+		return err
+	}
+	return g.openVirtio()
 }
 
 // makeFolders makes the guest's uml_dir, with the notify socket in it, and the
@@ -143,6 +148,7 @@ func (g *guest) release() {
 	if g.held.nics != nil {
 		g.held.nics.End()
 	}
+	g.closeVirtio()
 	if g.held.notify != nil {
 		_ = g.held.notify.Close() // its folder goes anyway
 	}

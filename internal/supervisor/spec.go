@@ -59,6 +59,9 @@ type Spec struct {
 	// Interfaces are the guest's network interfaces. The supervisor adds
 	// those that come later, so that spec.json has what the guest has.
 	Interfaces []Interface
+	// Virtio are the guest's virtio network devices, of which Args name the
+	// sockets (GuestVirtio).
+	Virtio []VirtioDevice `json:",omitempty"`
 	// ShmBytes is the size of the guest's own /dev/shm.
 	ShmBytes int64
 	// User, when set, is the unprivileged user of a system instance's guest.

@@ -102,6 +102,7 @@ func (m *Machine) plan(def *domxml.Definition, caps *kernel.Caps, backing map[in
 		Files:      m.owned(line.Files),
 		Disks:      m.ownedDisks(line.Disks),
 		Channels:   line.Channels,
+		Virtio:     line.Virtio,
 		ShmBytes:   shmBytes(def),
 		User:       m.User,
 		Contain:    m.Contain,

@@ -57,9 +57,6 @@ func (m *Machine) join(ctx context.Context, n *domxml.Interface) (network.Joint,
 	if n.Type == domxml.InterfaceUser && n.MTU == 0 {
 		n.MTU = userMTU
 	}
-	if n.Type == domxml.InterfaceVHostUser {
-		return network.Joint{}, checkVHostUser(*n)
-	}
 	if n.Type != domxml.InterfaceNetwork {
 		return network.Joint{}, nil
 	}

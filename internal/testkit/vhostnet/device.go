@@ -36,6 +36,7 @@ const frameHeader = 12
 // device is one guest's device. Its serve is the only one to change it.
 type device struct {
 	net  *Switch
+	kind Kind
 	conn *net.UnixConn
 	wait sync.WaitGroup
 
@@ -43,8 +44,6 @@ type device struct {
 	memory memory
 	queues [queues]queue
 	// requests is the channel of our own requests, of which there are none.
-	// Linux 6.1 has no interrupt for a device without one
-	// (arch/um/drivers/virtio_uml.c, vu_setup_vq_call_fd).
 	requests *os.File
 }
 
@@ -107,11 +106,14 @@ func (d *device) handle(m message) error {
 func (d *device) act(m message) (taken bool, answer []byte, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.kind == Plain && (m.request == getConfig || m.request == setBackendReq) {
+		return false, nil, errors.New("was not offered")
+	}
 	switch m.request {
 	case getFeatures:
 		return false, binary.NativeEndian.AppendUint64(nil, d.features()), nil
 	case getProtocolFeatures:
-		return false, binary.NativeEndian.AppendUint64(nil, protocolReplyAck|protocolBackendReq|protocolConfig), nil
+		return false, binary.NativeEndian.AppendUint64(nil, d.protocol()), nil
 	case getConfig:
 		return false, d.config(m.payload), nil
 	case setMemTable:
@@ -125,17 +127,28 @@ func (d *device) act(m message) (taken bool, answer []byte, err error) {
 		d.closeRequests()
 		d.requests = os.NewFile(uintptr(m.files[0]), "requests")
 		return true, nil, nil
-	case setFeatures, setProtocolFeatures, setOwner, resetOwner, setConfig, setVringErr:
+	case setFeatures:
+		return false, nil, accepted(m.number(), d.features())
+	case setProtocolFeatures:
+		return false, nil, accepted(m.number(), d.protocol())
+	case setOwner, resetOwner, setConfig, setVringErr:
 		return false, nil, nil
 	}
 	return d.actOnQueue(m)
 }
 
 func (d *device) features() uint64 {
-	if d.net.MAC == nil {
+	if d.kind == Plain {
 		return featureProtocol | featureVersion1
 	}
 	return featureProtocol | featureVersion1 | featureMAC
+}
+
+func (d *device) protocol() uint64 {
+	if d.kind == Plain {
+		return protocolReplyAck
+	}
+	return protocolReplyAck | protocolBackendReq | protocolConfig
 }
 
 // config fills in struct virtio_net_config, whose first field is the address.
@@ -143,7 +156,7 @@ func (d *device) config(request []byte) []byte {
 	const header = 12
 	answer := make([]byte, max(header, len(request)))
 	copy(answer, request[:min(header, len(request))])
-	copy(answer[header:], d.net.MAC)
+	copy(answer[header:], MAC)
 	return answer
 }
 
@@ -261,4 +274,12 @@ func (d *device) send(frame []byte) {
 	}
 	q.push(head, written)
 	q.notify()
+}
+
+// accepted checks that features were offered.
+func accepted(features, offered uint64) error {
+	if more := features &^ offered; more != 0 {
+		return fmt.Errorf("the features %#x were not offered", more)
+	}
+	return nil
 }

@@ -18,23 +18,33 @@ import (
 
 // Switch is a network of virtio devices.
 type Switch struct {
-	// MAC is what devices are told to have as address; nil tells none.
-	MAC net.HardwareAddr
 	// Host is the address that answers pings.
 	Host netip.Addr
 
-	t        testing.TB
-	listener *net.UnixListener
-	wait     sync.WaitGroup
+	t testing.TB
 
 	mu      sync.Mutex
 	devices map[*device]bool
 	closed  bool
 }
 
+// Kind is what a back end offers.
+type Kind bool
+
+const (
+	// Plain offers what passt does: no MAC address, no channel for requests
+	// of its own.
+	Plain Kind = false
+	// Full offers both. Its devices have the address MAC.
+	Full Kind = true
+)
+
+// MAC is the address that a Full back end would give a device.
+var MAC = net.HardwareAddr{0x52, 0x54, 0, 0xff, 0xff, 2}
+
 // Listen has s serve devices at a socket, until the end of the test. Everyone
 // may connect to it.
-func (s *Switch) Listen(t testing.TB, path string) {
+func (s *Switch) Listen(t testing.TB, path string, kind Kind) {
 	t.Helper()
 	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
@@ -43,26 +53,36 @@ func (s *Switch) Listen(t testing.TB, path string) {
 	if err := os.Chmod(path, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	s.t, s.listener, s.devices = t, listener, make(map[*device]bool)
-	s.wait.Go(s.accept)
-	t.Cleanup(s.close)
+	s.t = t
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.accept(listener, kind)
+	}()
+	t.Cleanup(func() {
+		listener.Close()
+		s.close()
+		<-ended
+	})
 }
 
-func (s *Switch) accept() {
+func (s *Switch) accept(listener *net.UnixListener, kind Kind) {
+	var wait sync.WaitGroup
+	defer wait.Wait()
 	for {
-		conn, err := s.listener.AcceptUnix()
+		conn, err := listener.AcceptUnix()
 		if err != nil {
 			if !errors.Is(err, net.ErrClosed) {
 				s.t.Errorf("vhostnet: %v", err)
 			}
 			return
 		}
-		d := &device{net: s, conn: conn}
+		d := &device{net: s, kind: kind, conn: conn}
 		if !s.add(d) {
 			conn.Close()
 			return
 		}
-		s.wait.Go(func() {
+		wait.Go(func() {
 			defer s.remove(d)
 			if err := d.serve(); err != nil {
 				s.t.Errorf("vhostnet: %v", err)
@@ -74,6 +94,9 @@ func (s *Switch) accept() {
 func (s *Switch) add(d *device) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.devices == nil {
+		s.devices = make(map[*device]bool)
+	}
 	if !s.closed {
 		s.devices[d] = true
 	}
@@ -89,14 +112,12 @@ func (s *Switch) remove(d *device) {
 
 // close ends all connections.
 func (s *Switch) close() {
-	s.listener.Close()
 	s.mu.Lock()
 	s.closed = true
 	for d := range s.devices {
 		d.conn.Close()
 	}
 	s.mu.Unlock()
-	s.wait.Wait()
 }
 
 // forward takes a frame that from has sent to all others, and to the host.

@@ -72,8 +72,10 @@ type Line struct {
 	Channels []supervisor.Channel
 	// Devices are what the kernel is told of its interfaces, in the order
 	// of the definition and in the form of supervisor.Interface.Device. It
-	// is "" of those of type vhostuser, which are among Args and Files.
+	// is "" of those of type vhostuser, which are among Args and Virtio.
 	Devices []string
+	// Virtio are the virtio devices that Args name.
+	Virtio []supervisor.VirtioDevice
 }
 
 // Build makes the command line of def for a kernel of the given capabilities.

@@ -15,9 +15,6 @@ const (
 	maxMTU = 65534
 )
 
-// vhostPath is where the guest's sockets of vhost-user are.
-const vhostPath = "/vhost/"
-
 // interfaces gives each <interface> a device of the vector driver, or of
 // virtio.
 func (b *builder) interfaces() error {
@@ -48,14 +45,15 @@ const virtioNet = "1"
 
 // virtio gives an <interface> of type vhostuser a device whose other half is
 // the process behind a socket, to which the kernel connects when it boots
-// (arch/um/drivers/virtio_uml.c). The guest needs the driver virtio_net.
+// (arch/um/drivers/virtio_uml.c) by way of its supervisor. The guest needs the
+// driver virtio_net.
 func (b *builder) virtio(n domxml.Interface) error {
 	if !b.caps.VirtioUML {
 		return unsupported("<interface> %s: the kernel %s has no devices behind vhost-user sockets (CONFIG_VIRTIO_UML)", n.MAC, b.caps.Path)
 	}
-	socket := vhostPath + n.Device()
-	b.line.Files = append(b.line.Files, supervisor.File{Host: n.Source, Guest: socket, Own: true})
-	b.arg("virtio_uml.device=", supervisor.Root, socket, ":", virtioNet)
+	device := n.Device()
+	b.line.Virtio = append(b.line.Virtio, supervisor.VirtioDevice{Name: device, Backend: n.Source, MAC: n.MAC})
+	b.arg("virtio_uml.device=", supervisor.Root, supervisor.GuestVirtio(device), ":", virtioNet)
 	return nil
 }
 

@@ -88,11 +88,11 @@ func TestVHostUser(t *testing.T) {
 		t.Fatal(err)
 	}
 	args := strings.ReplaceAll(strings.Join(line.Args, " "), supervisor.Root, "ROOT")
-	if want := "virtio_uml.device=ROOT/vhost/eth0:1 virtio_uml.device=ROOT/vhost/eth1:1"; !strings.Contains(args, want) {
+	if want := "virtio_uml.device=ROOT/uml/.eth0:1 virtio_uml.device=ROOT/uml/.eth1:1"; !strings.Contains(args, want) {
 		t.Errorf("%q lacks %q", args, want)
 	}
-	if want := (supervisor.File{Host: "/two: 2", Guest: "/vhost/eth1", Own: true}); !slices.Contains(line.Files, want) {
-		t.Errorf("%+v lack %+v", line.Files, want)
+	if want := (supervisor.VirtioDevice{Name: "eth1", Backend: "/two: 2", MAC: "52:54:00:00:00:01"}); !slices.Contains(line.Virtio, want) {
+		t.Errorf("%+v lack %+v", line.Virtio, want)
 	}
 	if err := cmdline.Check(def, &old); !virerr.Is(err, libvirt.ErrConfigUnsupported) || !strings.Contains(err.Error(), "CONFIG_VIRTIO_UML") {
 		t.Errorf("without the driver: %v", err)

@@ -4,21 +4,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"virtumld/internal/testkit"
 )
-
-// ownerOf is the user that owns a file of the host.
-func ownerOf(t *testing.T, path string) uint32 {
-	t.Helper()
-	var st syscall.Stat_t
-	if err := syscall.Stat(path, &st); err != nil {
-		t.Fatal(err)
-	}
-	return st.Uid
-}
 
 // blocks are the targets and sources of a domain's disks, one a line.
 func blocks(d *testkit.Daemon, args ...string) string {
@@ -60,7 +49,7 @@ func plugAndUnplug(t *testing.T, d *testkit.Daemon) {
 	shell := d.Shell("vm")
 	events := d.Events()
 	path := d.Rootfs("data.img")
-	owner := ownerOf(t, path)
+	before := owner(t, path)
 	for range 2 {
 		d.OK("attach-disk", "vm", path, "ubd1", "--live")
 		events.Await("vm", "event 'device-added' for domain 'vm': ubd1")
@@ -74,8 +63,8 @@ func plugAndUnplug(t *testing.T, d *testkit.Daemon) {
 		d.OK("detach-disk", "vm", "ubd1", "--live")
 		events.Await("vm", "event 'device-removed' for domain 'vm': ubd1")
 		shell.Fail("head -c 1 /dev/ubdb")
-		if got := ownerOf(t, path); got != owner {
-			t.Errorf("after the detach the disk is of user %d, before it was of %d", got, owner)
+		if got := owner(t, path); got != before {
+			t.Errorf("after the detach the disk is of %v, before it was of %v", got, before)
 		}
 		if got := blocks(d, "vm"); strings.Contains(got, path) {
 			t.Errorf("after the detach the disks are\n%s", got)
@@ -107,8 +96,8 @@ func plugAndUnplug(t *testing.T, d *testkit.Daemon) {
 	d.Refused("no device found with alias 'ubd1'", "detach-device-alias", "vm", "ubd1", "--live")
 	d.OK("detach-device-alias", "vm", "ubd1", "--config")
 	d.OK("destroy", "vm")
-	if got := ownerOf(t, path); got != owner {
-		t.Errorf("after the guest's end the disk is of user %d, before it was of %d", got, owner)
+	if got := owner(t, path); got != before {
+		t.Errorf("after the guest's end the disk is of %v, before it was of %v", got, before)
 	}
 }
 
@@ -259,4 +248,23 @@ func TestDiskHotplugRefused(t *testing.T) {
 		d.Shell("vm").Run("ls /dev/ubd* | xargs | grep -x /dev/ubda")
 		d.OK("attach-disk", "vm", spare, "ubd1", "--live") // nobody holds it
 	})
+}
+
+// A block device of the host is the guest's user's while it is attached.
+func TestDiskHotplugBlockDevice(t *testing.T) {
+	t.Parallel()
+	d := testkit.Start(t, testkit.Root)
+	device := loopDevice(t, d.Rootfs("data.img"))
+	before := owner(t, device)
+	d.Boot(testkit.Guest{Name: "vm"})
+	shell := d.Shell("vm")
+	d.OK("attach-disk", "vm", device, "ubd1", "--sourcetype", "block", "--live")
+	shell.Run("mount -t ext4 /dev/ubdb /mnt && date >/mnt/mark && umount /mnt")
+	if owner(t, device) == before {
+		t.Errorf("the device still belongs to %v", before)
+	}
+	d.OK("detach-disk", "vm", "ubd1", "--live")
+	if got := owner(t, device); got != before {
+		t.Errorf("after the detach the device belongs to %v, before to %v", got, before)
+	}
 }

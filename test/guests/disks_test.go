@@ -291,11 +291,9 @@ func awaitState(t *testing.T, d *testkit.Daemon, name, want string) {
 	}
 }
 
-// A block device of the host.
-func TestBlockDevice(t *testing.T) {
-	t.Parallel()
-	d := testkit.Start(t, testkit.Root)
-	path := d.Rootfs("root.img")
+// loopDevice is a block device of the host over a file, for the test's time.
+func loopDevice(t *testing.T, path string) string {
+	t.Helper()
 	out, err := exec.Command("losetup", "--find", "--show", path).CombinedOutput()
 	if err != nil {
 		t.Skipf("no loop devices here: %v: %s", err, out)
@@ -306,6 +304,15 @@ func TestBlockDevice(t *testing.T) {
 			t.Errorf("cannot detach %s: %v: %s", device, err, out)
 		}
 	})
+	return device
+}
+
+// A block device of the host.
+func TestBlockDevice(t *testing.T) {
+	t.Parallel()
+	d := testkit.Start(t, testkit.Root)
+	path := d.Rootfs("root.img")
+	device := loopDevice(t, path)
 	before := owner(t, device)
 	document := strings.Replace(d.XML(testkit.Guest{Name: "vm", Disk: device}), "<disk type='file' device='disk'><source file=", "<disk type='block' device='disk'><source dev=", 1)
 	d.Define(document)

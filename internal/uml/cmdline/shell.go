@@ -226,10 +226,9 @@ func (s *shell) terminal(line string) {
 func (s *shell) interfaces() error {
 	for _, n := range s.def.Interfaces {
 		if n.Type == domxml.InterfaceVHostUser {
-			if strings.ContainsAny(n.Source, ": \t\"") {
-				return unsupported("<interface> %s: the kernel's command line cannot name %q", n.MAC, n.Source)
+			if err := s.virtio(n); err != nil {
+				return err
 			}
-			s.add("virtio_uml.device=" + n.Source + ":" + virtioNet)
 			continue
 		}
 		device, err := s.device(n)
@@ -243,6 +242,20 @@ func (s *shell) interfaces() error {
 		}
 		s.add(word)
 	}
+	return nil
+}
+
+// virtio is an interface behind a vhost-user socket, to which the kernel
+// connects; who listens there decides the MAC address.
+func (s *shell) virtio(n domxml.Interface) error {
+	switch {
+	case n.Mode == "server":
+		return unsupported("<interface> %s: a kernel that a shell starts connects to a vhost-user socket, it cannot listen; use mode='client'", n.MAC)
+	case strings.ContainsAny(n.Source, ": \t\""):
+		return unsupported("<interface> %s: the kernel's command line cannot name %q", n.MAC, n.Source)
+	}
+	s.note(n.Device() + " has the MAC address that " + n.Source + " gives it, not " + n.MAC)
+	s.add("virtio_uml.device=" + n.Source + ":" + virtioNet)
 	return nil
 }
 

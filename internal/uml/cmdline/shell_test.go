@@ -47,6 +47,7 @@ var lossyCases = map[string]string{
 		<interface type='network'><mac address='52:54:00:00:00:01'/><source network='two&#10;lines'/></interface>
 		<interface type='bridge'><mac address='52:54:00:00:00:02'/><source bridge='br0'/><target dev='web'/></interface>
 		<interface type='mcast'><mac address='52:54:00:00:00:03'/><source address='230.0.0.1' port='5000'/></interface>
+		<interface type='vhostuser'><mac address='52:54:00:00:00:04'/><source type='unix' path='/run/vhost' mode='client'/></interface>
 		<filesystem type='mount'><source dir='/srv/data'/><target dir='x'/><readonly/></filesystem>
 		<serial type='tcp'><source mode='bind' host='localhost' service='9000'/></serial>
 		<serial type='unix'><source mode='bind' path='/run/s'/><log file='/log/s'/></serial><console type='pty'/></devices></domain>`,
@@ -78,7 +79,7 @@ func parsed(t *testing.T, document string) *domxml.Definition {
 func inShell(t *testing.T, def *domxml.Definition) string {
 	t.Helper()
 	caps := smp
-	caps.Path = def.OS.Kernel
+	caps.Path, caps.VirtioUML = def.OS.Kernel, true
 	text, err := cmdline.Shell(def, &caps, shellOptions(def))
 	if err != nil {
 		t.Fatal(err)

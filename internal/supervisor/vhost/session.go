@@ -66,6 +66,7 @@ func (s *session) end() {
 	<-s.done
 	if s.channel != 0 {
 		_ = unix.Close(s.channel)
+		s.channel = 0
 	}
 }
 

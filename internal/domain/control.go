@@ -84,6 +84,13 @@ func (d *Domain) Reset(ctx context.Context) error {
 	return d.ask(ctx, "reset", Guest.Reset)
 }
 
+// Sysrq gives the guest's kernel a magic SysRq command.
+func (d *Domain) Sysrq(ctx context.Context, letter byte) error {
+	return d.ask(ctx, "sysrq "+string(rune(letter)), func(guest Guest, ctx context.Context) error {
+		return guest.Sysrq(ctx, letter)
+	})
+}
+
 // ask runs one request to the guest as a job.
 func (d *Domain) ask(ctx context.Context, job string, request func(Guest, context.Context) error) error {
 	end, err := d.begin(ctx, job)

@@ -132,6 +132,9 @@ func (g *fakeGuest) Facts() domain.Facts {
 }
 func (g *fakeGuest) Usage() domain.Usage { return domain.Usage{User: 5, System: 2} }
 func (g *fakeGuest) Affinity() []int     { return []int{0} }
+func (g *fakeGuest) Sysrq(_ context.Context, letter byte) error {
+	return g.ask("sysrq " + string(rune(letter)))
+}
 func (g *fakeGuest) Proc(_ context.Context, file string) (string, error) {
 	return "text of " + file, g.ask("proc " + file)
 }

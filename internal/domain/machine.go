@@ -57,7 +57,7 @@ type Guest interface {
 	// Affinity are the host's processors on which the guest may run.
 	Affinity() []int
 	// Proc returns the text of a file of the guest's /proc, named without
-	// that prefix. A guest that does not answer is not asked again for some
+	// that prefix, or ErrNoFile. A guest that does not answer is not asked again for some
 	// seconds: it costs its callers one wait, not one each.
 	Proc(ctx context.Context, file string) (string, error)
 	// Events delivers what the guest tells of itself, in order. The last
@@ -75,6 +75,9 @@ type Guest interface {
 	Reboot(ctx context.Context) error
 	// Reset restarts the kernel at once, as a reset button does.
 	Reset(ctx context.Context) error
+	// Sysrq gives the guest's kernel a magic SysRq command, and returns
+	// when it has been carried out.
+	Sysrq(ctx context.Context, letter byte) error
 	// Suspend stops the guest's execution, Resume lets it go on.
 	Suspend(ctx context.Context) error
 	Resume(ctx context.Context) error

@@ -2,6 +2,7 @@ package domain
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	libvirt "github.com/digitalocean/go-libvirt"
@@ -63,6 +64,9 @@ func (d *Domain) Proc(ctx context.Context, files ...string) ([]string, error) {
 	}
 	return texts, nil
 }
+
+// ErrNoFile says that the guest answers, but lets no such file be read.
+var ErrNoFile = errors.New("the guest's kernel does not let this file be read")
 
 // ErrNoAnswer says that a guest's kernel cannot be asked at the moment, and
 // why.

@@ -166,7 +166,7 @@ func addressSource(source uint32) (domain.AddressSource, error) {
 	case libvirt.DomainInterfaceAddressesSrcArp:
 		return domain.AddressARP, nil
 	case libvirt.DomainInterfaceAddressesSrcAgent:
-		return 0, virerr.New(libvirt.ErrArgumentUnsupported, "there is no agent in User Mode Linux guests; use the source lease or arp")
+		return 0, virerr.New(libvirt.ErrArgumentUnsupported, "there is no agent in the guest, and its kernel does not tell its addresses; use the source lease or arp")
 	}
 	return 0, virerr.New(libvirt.ErrArgumentUnsupported, "Unknown IP address data source %d", source)
 }

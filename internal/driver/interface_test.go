@@ -29,12 +29,13 @@ type fakeMachine struct {
 	stats     map[string]netswitch.Counters
 	addresses map[string][]domain.Address
 	err       error
+	sysrq     []byte // the commands that guests were given
 }
 
 func (*fakeMachine) Check(context.Context, *domxml.Definition) error { return nil }
 
-func (*fakeMachine) Start(context.Context, *domxml.Definition, domain.StartOptions) (domain.Guest, error) {
-	return &fakeGuest{events: make(chan domain.Event)}, nil
+func (m *fakeMachine) Start(context.Context, *domxml.Definition, domain.StartOptions) (domain.Guest, error) {
+	return &fakeGuest{events: make(chan domain.Event), machine: m}, nil
 }
 
 func (*fakeMachine) DiskInfo(_ context.Context, _ *domxml.Definition, name string) (domain.DiskInfo, error) {
@@ -57,24 +58,38 @@ func (m *fakeMachine) InterfaceAddresses(_ context.Context, _ *domxml.Definition
 
 // fakeProc are the files of a fakeGuest's /proc.
 var fakeProc = map[string]string{
-	"meminfo":   "MemTotal: 1000 kB\nMemFree: 500 kB\nMemAvailable: 600 kB\nBuffers: 1 kB\nCached: 2 kB\n",
-	"diskstats": "98 0 ubda 1 0 2 3 5 0 6 7 0 0 0 0 0 0 0 8 9\n",
-	"vmstat":    "pswpin 1\npswpout 2\npgfault 30\npgmajfault 4\n",
+	"meminfo":             "MemTotal: 1000 kB\nMemFree: 500 kB\nMemAvailable: 600 kB\nBuffers: 1 kB\nCached: 2 kB\n",
+	"diskstats":           "98 0 ubda 1 0 2 3 5 0 6 7 0 0 0 0 0 0 0 8 9\n",
+	"sys/kernel/hostname": "fake\n",
+	"version":             "Linux version 6.1.0 (x) (y) #1 now\n",
+	"loadavg":             "0.50 0.25 1.00 1/2 3\n",
+	"timer_list":          "now at 5 nsecs\n clock 1:\n .offset: 7000000006 nsecs\n",
+	"1/mountinfo": "1 0 98:0 / / rw - ext4 /dev/root rw\n2 1 0:9 / /proc rw - proc proc rw\n3 1 98:18 / /d rw - ext4 x rw\n" +
+		"4 1 0:8 / /h rw - hostfs none rw\n5 1 98:9999 / /o rw - ext4 /dev/odd rw\n",
+	"1/root/usr/lib/os-release":         "ID=fake\nPRETTY_NAME=\"A fake\"\n",
+	"1/root/etc/timezone":               "Etc/UTC\n",
+	"1/root/sys/class/net/vec0/address": "52:54:00:00:00:01\n",
+	"vmstat":                            "pswpin 1\npswpout 2\npgfault 30\npgmajfault 4\n",
 }
 
 // fakeGuest lets everything be done to it.
 type fakeGuest struct {
 	domain.Guest
-	events chan domain.Event
+	events  chan domain.Event
+	machine *fakeMachine
 }
 
 func (g *fakeGuest) Facts() domain.Facts { return domain.Facts{PID: 1, Kernel: "/k"} }
 func (g *fakeGuest) Usage() domain.Usage { return domain.Usage{User: 70, System: 7, RSS: 5, CPU: 1} }
 func (g *fakeGuest) Affinity() []int     { return []int{0, 2, 70} }
+func (g *fakeGuest) Sysrq(_ context.Context, letter byte) error {
+	g.machine.sysrq = append(g.machine.sysrq, letter)
+	return nil
+}
 func (g *fakeGuest) Proc(_ context.Context, file string) (string, error) {
 	text, found := fakeProc[file]
 	if !found {
-		return "", errors.New("no such file")
+		return "", fmt.Errorf("%w: %s", domain.ErrNoFile, file)
 	}
 	return text, nil
 }

@@ -21,6 +21,18 @@ func (p *params) addLlong(field string, v int64) { p.add(field, libvirt.NewTyped
 
 func (p *params) addUllong(field string, v uint64) { p.add(field, libvirt.NewTypedParamValueUllong(v)) }
 
+func (p *params) addDouble(field string, v float64) {
+	p.add(field, libvirt.NewTypedParamValueDouble(v))
+}
+
+func (p *params) addBool(field string, v bool) {
+	n := int32(0)
+	if v {
+		n = 1
+	}
+	p.add(field, libvirt.NewTypedParamValueBoolean(n))
+}
+
 func (p *params) addString(field, v string) { p.add(field, libvirt.NewTypedParamValueString(v)) }
 
 // paramTypes are libvirt's names of virTypedParameterType.

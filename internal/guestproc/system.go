@@ -8,10 +8,10 @@ import (
 )
 
 // Kernel is what a guest's kernel calls itself (uname(2)).
-type Kernel struct{ Release, Version, Machine string }
+type Kernel struct{ Release, Version string }
 
 // ParseKernel reads /proc/version: "Linux version RELEASE (BUILDER) (COMPILER)
-// VERSION"; VERSION begins with '#'. It does not tell the machine.
+// VERSION"; VERSION begins with '#'.
 func ParseKernel(text string) (Kernel, error) {
 	line := Line(text)
 	rest, linux := strings.CutPrefix(line, "Linux version ")

@@ -112,6 +112,10 @@ func (g *foreignGuest) Usage() domain.Usage { return usage(g.pid) }
 
 func (g *foreignGuest) Affinity() []int { return affinity(g.pid) }
 
+func (g *foreignGuest) Sysrq(ctx context.Context, letter byte) error {
+	return g.window.sysrq(ctx, letter)
+}
+
 func (g *foreignGuest) Proc(ctx context.Context, file string) (string, error) {
 	return g.window.proc(ctx, file)
 }

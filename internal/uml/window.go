@@ -3,11 +3,15 @@ package uml
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
+	libvirt "github.com/digitalocean/go-libvirt"
+
 	"virtumld/internal/domain"
 	"virtumld/internal/mconsole"
+	"virtumld/internal/virerr"
 )
 
 // silence is for how long a guest that did not answer is not asked again.
@@ -32,7 +36,23 @@ func (w *window) proc(ctx context.Context, file string) (string, error) {
 		w.silent = time.Now().Add(silence)
 		w.mu.Unlock()
 	}
+	var refusal *mconsole.Error
+	if errors.As(err, &refusal) {
+		return "", virerr.New(libvirt.ErrOperationFailed, "%w: /proc/%s (%v)", domain.ErrNoFile, file, err)
+	}
 	return text, asVirerr(err)
+}
+
+// deadly are the commands that end the kernel, with its answer or before it.
+const deadly = "bco"
+
+// sysrq gives the guest's kernel a magic SysRq command.
+func (w *window) sysrq(ctx context.Context, letter byte) error {
+	_, err := w.console.Sysrq(ctx, letter)
+	if errors.Is(err, mconsole.ErrNoGuest) && strings.IndexByte(deadly, letter) >= 0 {
+		return nil
+	}
+	return asVirerr(err)
 }
 
 func (w *window) isSilent() bool {
@@ -48,6 +68,14 @@ func (g *guest) Proc(ctx context.Context, file string) (string, error) {
 		return "", err
 	}
 	return g.window.proc(ctx, file)
+}
+
+// Sysrq gives the guest's kernel a magic SysRq command.
+func (g *guest) Sysrq(ctx context.Context, letter byte) error {
+	if err := g.answering(); err != nil {
+		return err
+	}
+	return g.window.sysrq(ctx, letter)
 }
 
 // answering tells at once of a guest that has no management console now.

@@ -71,6 +71,8 @@ func domainRows() []row {
 		call(proto.DomainSetInterfaceParameters, do((*driver.Conn).DomainSetInterfaceParameters)),
 		call(proto.DomainInterfaceAddresses, both((*driver.Conn).DomainInterfaceAddresses)),
 		call(proto.DomainSendKey, do((*driver.Conn).DomainSendKey)),
+		quick(proto.DomainInjectNmi, do((*driver.Conn).DomainInjectNmi)),
+		quick(proto.DomainSetTime, do((*driver.Conn).DomainSetTime)),
 		quick(proto.DomainScreenshot, both((*driver.Conn).DomainScreenshot)),
 		call(proto.DomainGetHostname, both((*driver.Conn).DomainGetHostname)),
 		call(proto.DomainGetTime, both((*driver.Conn).DomainGetTime)),

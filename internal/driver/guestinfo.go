@@ -87,6 +87,17 @@ func (c *Conn) DomainGetTime(ctx context.Context, a *libvirt.DomainGetTimeArgs) 
 	return &libvirt.DomainGetTimeRet{Seconds: at.Unix(), Nseconds: uint32(at.Nanosecond())}, nil
 }
 
+// DomainSetTime refuses: a guest's kernel lets its clock be read only.
+func (c *Conn) DomainSetTime(_ context.Context, a *libvirt.DomainSetTimeArgs) error {
+	if err := checkFlags(a.Flags, libvirt.DomainTimeSync, "virDomainSetTime"); err != nil {
+		return err
+	}
+	if _, err := c.findActive(a.Dom); err != nil {
+		return err
+	}
+	return virerr.New(libvirt.ErrOperationUnsupported, "a User Mode Linux guest's clock cannot be set from outside; set it in the guest")
+}
+
 // infoGroup tells one kind of things of a guest.
 type infoGroup struct {
 	kind libvirt.DomainGuestInfoTypes

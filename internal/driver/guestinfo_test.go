@@ -50,6 +50,23 @@ func TestGuestInfo(t *testing.T) {
 	}
 }
 
+// TestNotInGuests checks what a guest without agent, NMI and screen refuses,
+// and that one which does not run is told first.
+func TestNotInGuests(t *testing.T) {
+	c, _, on, off := domainConn(t, nil)
+	for _, tt := range []struct {
+		dom  libvirt.Domain
+		code libvirt.ErrorNumber
+	}{{on, libvirt.ErrOperationUnsupported}, {off, libvirt.ErrOperationInvalid}} {
+		if err := c.DomainInjectNmi(t.Context(), &libvirt.DomainInjectNmiArgs{Dom: tt.dom}); !virerr.Is(err, tt.code) {
+			t.Errorf("NMI to %s: %v", tt.dom.Name, err)
+		}
+		if err := c.DomainSetTime(t.Context(), &libvirt.DomainSetTimeArgs{Dom: tt.dom}); !virerr.Is(err, tt.code) {
+			t.Errorf("time of %s: %v", tt.dom.Name, err)
+		}
+	}
+}
+
 func TestHostnameAndTime(t *testing.T) {
 	c, _, on, off := domainConn(t, nil)
 	for flags, code := range map[libvirt.DomainGetHostnameFlags]libvirt.ErrorNumber{

@@ -87,6 +87,19 @@ func errKeys() error {
 			"which are commands to its kernel; for Ctrl-Alt-Del use reboot or shutdown, for text the console")
 }
 
+// DomainInjectNmi refuses: there is no NMI, and what one is for, the stacks of
+// all tasks, is what dumpTasks would print.
+func (c *Conn) DomainInjectNmi(_ context.Context, a *libvirt.DomainInjectNmiArgs) error {
+	if err := checkFlags(a.Flags, 0, "virDomainInjectNMI"); err != nil {
+		return err
+	}
+	if _, err := c.findActive(a.Dom); err != nil {
+		return err
+	}
+	return virerr.New(libvirt.ErrOperationUnsupported,
+		"a User Mode Linux guest has no NMI; KEY_LEFTALT KEY_SYSRQ KEY_W by send-key prints the stacks of its blocked tasks")
+}
+
 // DomainScreenshot refuses: a User Mode Linux guest has no screen.
 func (c *Conn) DomainScreenshot(_ context.Context, a *libvirt.DomainScreenshotArgs) (*libvirt.DomainScreenshotRet, error) {
 	if err := checkFlags(a.Flags, 0, "virDomainScreenshot"); err != nil {

@@ -61,6 +61,7 @@ func TestGuestInfo(t *testing.T) {
 			t.Errorf("domtime: %v, %v", found, err)
 		}
 
+		d.Refused("cannot be set from outside", "domtime", "vm", "--time", "5")
 		d.OK("suspend", "vm")
 		if got := d.OK("domhostname", "vm"); got != "other.name" {
 			t.Errorf("domhostname of a paused guest: %q", got)

@@ -21,7 +21,7 @@ func TestKeys(t *testing.T) {
 		}
 		d.Refused("has no keyboard", "send-key", "vm", "KEY_LEFTCTRL", "KEY_LEFTALT", "KEY_DELETE")
 		d.Refused("can crash", "send-key", "vm", "KEY_LEFTALT", "KEY_SYSRQ", "KEY_T")
-		d.Refused("not supported", "inject-nmi", "vm")
+		d.Refused("has no NMI", "inject-nmi", "vm")
 		d.Refused("code set", "send-key", "vm", "--codeset", "xt", "56", "99", "35")
 		d.Refused("has no screen", "screenshot", "vm", "/dev/null")
 

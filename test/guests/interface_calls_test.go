@@ -85,6 +85,6 @@ func TestInterfaceCalls(t *testing.T) {
 		}
 		d.Refused("there is no agent", "domifaddr", "vm", "--source", "agent")
 		d.OK("domifaddr", "vm", "--source", "arp")
-		d.Refused("cannot be attached yet", "attach-disk", "vm", "/dev/null", "ubd5")
+		d.Refused("neither a file nor a block device", "attach-disk", "vm", "/dev/null", "ubd5")
 	})
 }

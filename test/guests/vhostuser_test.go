@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"virtumld/internal/testkit"
 	"virtumld/internal/testkit/vhostnet"
@@ -66,10 +67,19 @@ func TestVHostUser(t *testing.T) {
 		}
 		meets(two, "192.168.78.2")
 
-		// A reboot is a new connection; the daemon has no part in it.
+		// A back end that ends takes the link with it, and nothing else. A
+		// reboot is a new connection; the daemon has no part in it.
 		d.Kill()
 		d.Start()
 		two = again(d, "two")
+		network.Disconnect()
+		two.Fail("ping -c 1 -W 1 " + hostIP)
+		kernel := d.KernelPID("two")
+		before := d.CPUTime(kernel)
+		two.Run("sleep 5")
+		if used := d.CPUTime(kernel) - before; used > time.Second {
+			t.Errorf("an idle kernel has used %v in 5 s", used)
+		}
 		two.Send("reboot -f\n")
 		two.Expect("(?s)Linux version.*" + testkit.Prompt)
 		loadVirtio(two, "192.168.78.3")

@@ -3,7 +3,8 @@
 // not every back end offers. The guest gets the MAC address of its definition,
 // and kernels that fail without a channel for the back end's own requests
 // (Linux before 7.2; arch/um/drivers/virtio_uml.c, vu_setup_vq_call_fd) are
-// told that there is one. Frames do not come by here: kernel and back end
+// told that there is one. It answers in place of a back end that has ended, so
+// that the kernel can shut its device down. Frames do not come by here: kernel and back end
 // share the guest's memory. It knows neither the kernel's command line nor the
 // daemon.
 //

@@ -13,6 +13,7 @@ import (
 const (
 	getFeatures         = 1
 	setFeatures         = 2
+	getVringBase        = 11
 	getProtocolFeatures = 15
 	setProtocolFeatures = 16
 	setBackendChannel   = 21

@@ -29,6 +29,10 @@ type session struct {
 	mac         net.HardwareAddr
 	// features and protocol are what the back end offers by itself.
 	features, protocol atomic.Uint64
+	// gone says that the back end has ended; pending is the request that it
+	// is to answer. Who takes it out answers it.
+	gone    atomic.Bool
+	pending atomic.Pointer[message]
 	// channel is the kernel's for requests of the back end, of which it is
 	// not to see the end: it would not stop asking why. 0 is none.
 	channel int
@@ -40,14 +44,18 @@ func newSession(front, back *net.UnixConn, mac net.HardwareAddr) *session {
 	return &session{front: front, back: back, mac: mac, done: make(chan struct{})}
 }
 
-// run passes messages on until one side closes.
+// run passes messages on until the kernel closes. One whose back end has ended
+// is answered all the same: without, Linux 6.1 dies when it shuts the device
+// down.
 func (s *session) run() error {
 	defer close(s.done)
 	var fromBack error
 	var wait sync.WaitGroup
 	wait.Go(func() {
 		fromBack = pump(s.back, s.reply)
-		s.close()
+		s.gone.Store(true)
+		s.back.Close()
+		fromBack = errors.Join(fromBack, s.standIn())
 	})
 	fromFront := pump(s.front, s.request)
 	s.close()
@@ -99,7 +107,43 @@ func (s *session) request(m message) error {
 			return m.answer(s.configured(m.payload)).send(s.front)
 		}
 	}
-	return m.send(s.back)
+	return s.forward(m)
+}
+
+// forward sends the back end a request, or answers it where there is none.
+func (s *session) forward(m message) error {
+	if expectsReply(m) {
+		s.pending.Store(&message{request: m.request, payload: m.payload})
+	}
+	if s.gone.Load() {
+		return s.standIn()
+	}
+	err := m.send(s.back)
+	if err != nil && notEnd(err) == nil {
+		return s.standIn()
+	}
+	return err
+}
+
+func expectsReply(m message) bool {
+	switch m.request {
+	case getFeatures, getProtocolFeatures, getVringBase, getConfig:
+		return true
+	}
+	return m.flags&needReply != 0
+}
+
+// standIn answers the request that a back end has left unanswered: it is done,
+// or the value is 0.
+func (s *session) standIn() error {
+	m := s.pending.Swap(nil)
+	switch {
+	case m == nil:
+		return nil
+	case m.request == getConfig:
+		return m.answer(s.configured(m.payload)).send(s.front)
+	}
+	return notEnd(m.answer(make([]byte, 8)).send(s.front))
 }
 
 // keepOffered takes from what the kernel accepts the features that were ours.
@@ -107,7 +151,7 @@ func (s *session) keepOffered(m message, offered, ours uint64) error {
 	if n, ok := m.number(); ok {
 		m = m.withNumber(n &^ (ours &^ offered))
 	}
-	return m.send(s.back)
+	return s.forward(m)
 }
 
 // setChannel passes the channel on to a back end that has a use for it.
@@ -121,7 +165,7 @@ func (s *session) setChannel(m message) error {
 	}
 	switch {
 	case s.protocol.Load()&protocolBackendChannel != 0:
-		return m.send(s.back)
+		return s.forward(m)
 	case m.flags&needReply != 0:
 		return m.answer(make([]byte, 8)).send(s.front)
 	}
@@ -130,6 +174,7 @@ func (s *session) setChannel(m message) error {
 
 // reply passes on what the back end says.
 func (s *session) reply(m message) error {
+	s.pending.Store(nil)
 	switch m.request {
 	case getFeatures:
 		m = offer(m, &s.features, featureMAC)

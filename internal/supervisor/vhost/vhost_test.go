@@ -182,10 +182,14 @@ func TestFullBackEnd(t *testing.T) {
 	if got := p.expect(p.front, 24); !slices.Equal(got, want) {
 		t.Errorf("the configuration is %v, want %v", got, want)
 	}
-	// The end of the back end is not that of the kernel's channel.
+	// The end of the back end is not that of the kernel's connection and
+	// channel.
 	p.back.Close()
-	if _, err := p.front.Read(make([]byte, 1)); err == nil {
-		t.Error("the kernel does not hear of the back end's end")
+	for range 2 {
+		p.send(p.front, 18, 1|1<<3, number(0), nil)
+		if answer := p.expect(p.front, 18); !slices.Equal(answer, make([]byte, 8)) {
+			t.Errorf("a request after the back end's end is answered %v", answer)
+		}
 	}
 	if ended(t, channel) {
 		t.Error("the kernel's channel has ended with the back end")

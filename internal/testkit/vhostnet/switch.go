@@ -110,14 +110,21 @@ func (s *Switch) remove(d *device) {
 	d.close()
 }
 
-// close ends all connections.
-func (s *Switch) close() {
+// Disconnect ends all connections, as the end of a back end does.
+func (s *Switch) Disconnect() {
 	s.mu.Lock()
-	s.closed = true
+	defer s.mu.Unlock()
 	for d := range s.devices {
 		d.conn.Close()
 	}
+}
+
+// close ends all connections, and lets no more begin.
+func (s *Switch) close() {
+	s.mu.Lock()
+	s.closed = true
 	s.mu.Unlock()
+	s.Disconnect()
 }
 
 // forward takes a frame that from has sent to all others, and to the host.

@@ -3,6 +3,7 @@ package uml
 import (
 	"path"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/google/uuid"
@@ -28,12 +29,15 @@ func (m *Machine) UMID(def *domxml.Definition) string {
 	return def.UUID.String()
 }
 
-// takenUMID refuses the name of the notify socket, which lies beside the umid
-// folder, and names that may be another domain's umid.
+// takenUMID refuses the names of the sockets that lie beside the umid folder,
+// notify and vecN, and names that may be another domain's umid.
 func takenUMID(name string) bool {
 	_, err := uuid.Parse(name)
-	return err == nil || name == path.Base(supervisor.GuestNotify)
+	return err == nil || name == path.Base(supervisor.GuestNotify) || interfaceName.MatchString(name)
 }
+
+// interfaceName is that of an interface's socket (supervisor.GuestInterface).
+var interfaceName = regexp.MustCompile(`^vec[0-9]+$`)
 
 // safeUMID refuses what would lead out of uml_dir, and what the kernel's
 // command line would take apart.

@@ -24,6 +24,8 @@ func TestUMID(t *testing.T) {
 		"a,b":                                  false,
 		"ümlaut":                               false,
 		"notify":                               false,
+		"vec0":                                 false,
+		"vector":                               true,
 		"0b38a7c2-a22e-ffb3-0a3d-9c173b395800": false,
 	} {
 		want := id.String()

@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"virtumld/internal/rundir"
+	"virtumld/internal/supervisor/process"
 )
 
 // controlFD is the descriptor on which the process inherits its listening
@@ -66,6 +67,9 @@ func serve(ctx context.Context, dir string) error {
 	if err := s.open(); err != nil {
 		refuse(ctx, listener, err)
 		return err
+	}
+	if err := process.Shed(); err != nil {
+		fmt.Fprintln(os.Stderr, "virtumld: network: it takes more memory than it needs:", err)
 	}
 	s.run(ctx, listener)
 	return nil

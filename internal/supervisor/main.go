@@ -10,6 +10,7 @@ import (
 
 	"virtumld/internal/rundir"
 	"virtumld/internal/supervisor/contain"
+	"virtumld/internal/supervisor/process"
 )
 
 // Command is the argument that makes the binary run Main, InitCommand the one
@@ -75,6 +76,9 @@ func supervise(dir string, terminate <-chan os.Signal) error {
 		g.release()
 		g.refuse(err)
 		return nil
+	}
+	if err := process.Shed(); err != nil {
+		g.log("the supervisor takes more memory than it needs: %v", err)
 	}
 	g.run(terminate)
 	return nil

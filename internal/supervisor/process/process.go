@@ -1,6 +1,6 @@
 // Package process tells processes apart: a pid alone is no identity, since it
-// is given out again, but a pid with its start time is. It knows /proc, not
-// guests.
+// is given out again, but a pid with its start time is. It also lets a process
+// that mostly waits take less memory. It knows /proc, not guests.
 package process
 
 import (

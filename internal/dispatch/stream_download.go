@@ -31,8 +31,12 @@ func (s *downloadStream) discard() { s.closed(s.source.Close()) }
 
 func (s *downloadStream) run() {
 	err := s.sendAll()
+	// Clients may remove the volume as soon as they have all of it.
 	s.closed(s.source.Close())
 	if err == nil {
+		err = s.write(s.packet(wire.Stream, wire.Continue, 0)) // there is no more
+	}
+	if err == nil || errors.Is(err, errStop) {
 		<-s.ended // the end of the data is no end of the stream
 		err = s.err
 	}
@@ -43,22 +47,14 @@ func (s *downloadStream) run() {
 // errStop is why no more is sent when the client is the reason.
 var errStop = errors.New("the client wants no more")
 
-// sendAll sends the source's content and an empty packet, which tells the
-// client that there is no more.
+// sendAll sends the source's content.
 func (s *downloadStream) sendAll() error {
 	packet := s.packet(wire.Stream, wire.Continue, wire.MaxStreamPayload)
 	send := s.sendData
 	if s.source.Sparse {
 		send = s.sendExtents
 	}
-	err := send(packet)
-	if err == nil {
-		err = s.write(packet)
-	}
-	if errors.Is(err, errStop) {
-		return nil
-	}
-	return err
+	return send(packet)
 }
 
 // sendExtents sends the source's data and, between them, its holes.

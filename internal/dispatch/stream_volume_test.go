@@ -305,6 +305,11 @@ func TestDownload(t *testing.T) {
 	s.expect(wire.Continue, big)
 	s.expect(wire.Continue, "tail")
 	s.expect(wire.Continue, "") // the end of the data
+	select {
+	case <-source.closed:
+	default:
+		t.Error("the client hears of the end while its volume is still read")
+	}
 	s.sendStatus(wire.OK, "")
 	s.expect(wire.OK, "")
 	receive(t, source.closed)

@@ -319,6 +319,10 @@ func TestDirect(t *testing.T) {
 	hostLink(t, macvtap)
 	// The daemon that comes next cleans up after all that was killed.
 	pids := append(d.NetworkPIDs("vm"), d.SupervisorPID("vm"))
+	// It is not to start the network anew before its own end.
+	if err := syscall.Kill(d.SupervisorPID("vm"), syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
 	d.Kill()
 	for _, pid := range pids {
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {

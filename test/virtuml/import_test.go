@@ -158,7 +158,7 @@ func TestImportSources(t *testing.T) {
 			if made.Name != "trial" || made.Metadata.Source != source {
 				t.Errorf("%s: %+v", source, made)
 			}
-			if r := run(d, "--rm", "trial"); r.Code != 0 || r.Stdout != output {
+			if r := run(d, "--rm", "trial"); r.Code != 0 || r.Stdout != output || r.Stderr != "" {
 				t.Errorf("%s: %d, %q, %q, want %q", source, r.Code, r.Stdout, r.Stderr, output)
 			}
 			image(t, d, "remove", "trial")

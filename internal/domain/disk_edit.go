@@ -37,18 +37,12 @@ func (d *Domain) AttachDisk(ctx context.Context, dev *domxml.Device, t Target) e
 		Change: func(def *domxml.Definition) (*domxml.Definition, error) {
 			return d.checked(ctx)(def.WithDisk(dev))
 		},
-		Apply: func(ctx context.Context, guest Guest, live *domxml.Definition) error {
-			plug, err := diskPlugOf(guest)
-			if err != nil {
-				return err
-			}
-			disk, found := live.DiskByUnit(dev.DiskUnit())
-			if !found { // taken back: the config could not be kept
-				return plug.DetachDisk(ctx, added)
-			}
-			added = disk
-			return plug.AttachDisk(ctx, disk)
-		},
+		Apply: applied(d, diskPlugOf, func(ctx context.Context, plug DiskPlug, _, live *domxml.Definition) error {
+			added, _ = live.DiskByUnit(dev.DiskUnit()) // which Change has put there
+			return plug.AttachDisk(ctx, added)
+		}, func(ctx context.Context, plug DiskPlug, _ *domxml.Definition) error {
+			return plug.DetachDisk(ctx, added)
+		}),
 		TellLive: func() []Change { return []Change{{Device: &DeviceChange{Alias: added.Alias, Added: true}}} },
 	})
 }
@@ -67,20 +61,14 @@ func (d *Domain) DetachDisk(ctx context.Context, find func(*domxml.Definition) (
 			}
 			return def.WithoutDisk(disk.Unit)
 		},
-		Apply: func(ctx context.Context, guest Guest, live *domxml.Definition) error {
-			plug, err := diskPlugOf(guest)
-			if err != nil {
-				return err
-			}
-			before := d.View().Live
-			if live == before { // taken back: the config could not be kept
-				return plug.AttachDisk(ctx, gone)
-			}
+		Apply: applied(d, diskPlugOf, func(ctx context.Context, plug DiskPlug, before, _ *domxml.Definition) (err error) {
 			if gone, err = find(before); err != nil {
 				return err
 			}
 			return plug.DetachDisk(ctx, gone)
-		},
+		}, func(ctx context.Context, plug DiskPlug, _ *domxml.Definition) error {
+			return plug.AttachDisk(ctx, gone)
+		}),
 		TellLive: func() []Change { return []Change{{Device: &DeviceChange{Alias: gone.Alias}}} },
 	})
 }
@@ -102,15 +90,7 @@ func (d *Domain) UpdateDisk(ctx context.Context, dev *domxml.Device, t Target) e
 // old one.
 func (d *Domain) exchangeDisk(dev *domxml.Device) func(context.Context, Guest, *domxml.Definition) error {
 	var was, next domxml.Disk
-	return func(ctx context.Context, guest Guest, live *domxml.Definition) error {
-		plug, err := diskPlugOf(guest)
-		if err != nil {
-			return err
-		}
-		before := d.View().Live
-		if live == before { // taken back: the config could not be kept
-			return exchange(ctx, plug, next, was)
-		}
+	return applied(d, diskPlugOf, func(ctx context.Context, plug DiskPlug, before, live *domxml.Definition) (err error) {
 		if was, err = before.MatchDisk(dev); err != nil {
 			return err
 		}
@@ -118,7 +98,9 @@ func (d *Domain) exchangeDisk(dev *domxml.Device) func(context.Context, Guest, *
 			return err
 		}
 		return exchange(ctx, plug, was, next)
-	}
+	}, func(ctx context.Context, plug DiskPlug, _ *domxml.Definition) error {
+		return exchange(ctx, plug, next, was)
+	})
 }
 
 func exchange(ctx context.Context, plug DiskPlug, was, next domxml.Disk) error {

@@ -18,18 +18,14 @@ func (d *Domain) AttachDevice(ctx context.Context, dev *domxml.Device, t Target)
 		Change: func(def *domxml.Definition) (*domxml.Definition, error) {
 			return d.checked(ctx)(def.WithDevice(dev))
 		},
-		Apply: func(ctx context.Context, guest Guest, live *domxml.Definition) error {
-			plug, err := plugOf(guest)
-			if err != nil {
+		Apply: applied(d, plugOf, func(ctx context.Context, plug Plug, _, live *domxml.Definition) (err error) {
+			if added, err = live.Interface(dev.MAC()); err != nil {
 				return err
 			}
-			n, err := live.Interface(dev.MAC())
-			if err != nil { // taken back: the config could not be kept
-				return plug.DetachInterface(ctx, added)
-			}
-			added = n
-			return plug.AttachInterface(ctx, live, n)
-		},
+			return plug.AttachInterface(ctx, live, added)
+		}, func(ctx context.Context, plug Plug, _ *domxml.Definition) error {
+			return plug.DetachInterface(ctx, added)
+		}),
 		TellLive: func() []Change { return []Change{{Device: &DeviceChange{Alias: added.Alias, Added: true}}} },
 	})
 }
@@ -48,20 +44,14 @@ func (d *Domain) DetachDevice(ctx context.Context, find func(*domxml.Definition)
 			}
 			return def.WithoutInterface(n.Alias)
 		},
-		Apply: func(ctx context.Context, guest Guest, live *domxml.Definition) error {
-			plug, err := plugOf(guest)
-			if err != nil {
-				return err
-			}
-			before := d.View().Live
-			if live == before { // taken back: the config could not be kept
-				return plug.AttachInterface(ctx, live, gone)
-			}
+		Apply: applied(d, plugOf, func(ctx context.Context, plug Plug, before, _ *domxml.Definition) (err error) {
 			if gone, err = find(before); err != nil {
 				return err
 			}
 			return plug.DetachInterface(ctx, gone)
-		},
+		}, func(ctx context.Context, plug Plug, before *domxml.Definition) error {
+			return plug.AttachInterface(ctx, before, gone)
+		}),
 		TellLive: func() []Change { return []Change{{Device: &DeviceChange{Alias: gone.Alias}}} },
 	})
 }
@@ -101,15 +91,7 @@ func (d *Domain) SetBandwidth(ctx context.Context, device string, inbound, outbo
 // definition, or go back to the old one.
 func (d *Domain) applyUpdate(find func(*domxml.Definition) (domxml.Interface, error)) func(context.Context, Guest, *domxml.Definition) error {
 	var was, next domxml.Interface
-	return func(ctx context.Context, guest Guest, live *domxml.Definition) error {
-		plug, err := plugOf(guest)
-		if err != nil {
-			return err
-		}
-		before := d.View().Live
-		if live == before { // taken back: the config could not be kept
-			return plug.UpdateInterface(ctx, next, was)
-		}
+	return applied(d, plugOf, func(ctx context.Context, plug Plug, before, live *domxml.Definition) (err error) {
 		if was, err = find(before); err != nil {
 			return err
 		}
@@ -120,6 +102,28 @@ func (d *Domain) applyUpdate(find func(*domxml.Definition) (domxml.Interface, er
 			return err
 		}
 		return plug.UpdateInterface(ctx, was, next)
+	}, func(ctx context.Context, plug Plug, _ *domxml.Definition) error {
+		return plug.UpdateInterface(ctx, next, was)
+	})
+}
+
+// applied makes an Edit's Apply of what is done to the running guest and of how
+// that is taken back when the config could not be kept. plugOf is how the guest
+// is changed; before is its definition until then.
+func applied[P any](d *Domain, plugOf func(Guest) (P, error),
+	do func(ctx context.Context, plug P, before, live *domxml.Definition) error,
+	undo func(ctx context.Context, plug P, before *domxml.Definition) error,
+) func(context.Context, Guest, *domxml.Definition) error {
+	return func(ctx context.Context, guest Guest, live *domxml.Definition) error {
+		plug, err := plugOf(guest)
+		if err != nil {
+			return err
+		}
+		before := d.View().Live
+		if live == before {
+			return undo(ctx, plug, before)
+		}
+		return do(ctx, plug, before, live)
 	}
 }
 
